@@ -1,0 +1,33 @@
+//! Compiles the `.proto` files with `protox`, so that building needs no `protoc` on the machine.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+/// The protocol, then what travels inside its ciphertexts.
+const FILES: &[&str] = &[
+    "sottovoce/v1/accounts.proto",
+    "sottovoce/v1/auth.proto",
+    "sottovoce/v1/errors.proto",
+    "sottovoce/v1/mailbox.proto",
+    "sottovoce/v1/prekeys.proto",
+    "sottovoce/v1/statement.proto",
+    "sottovoce/content/v1/content.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
+        .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        // These hold secrets: `redacted.rs` prints them without.
+        .skip_debug([
+            ".sottovoce.v1.CompleteAuthenticationResponse",
+            ".sottovoce.content.v1",
+        ])
+        .compile_fds(descriptors)?;
+    Ok(())
+}

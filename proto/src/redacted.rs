@@ -1,0 +1,44 @@
+//! `Debug` for the messages that hold secrets, so that no log line ever does.
+
+use core::fmt;
+
+use crate::{content, v1};
+
+macro_rules! redacted {
+    ($($message:ty),+ $(,)?) => {$(
+        impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($message), " { [redacted] }"))
+            }
+        }
+    )+};
+}
+
+redacted!(
+    v1::CompleteAuthenticationResponse,
+    content::Content,
+    content::ManifestView,
+    content::Text,
+    content::content::Body,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_and_words_are_not_printed() {
+        let token = v1::CompleteAuthenticationResponse {
+            access_token: "hush-hush".into(),
+            expires_at_ms: 1,
+        };
+        assert_eq!(
+            format!("{token:?}"),
+            "v1::CompleteAuthenticationResponse { [redacted] }"
+        );
+        let text = content::Text {
+            body: "hush-hush".into(),
+        };
+        assert_eq!(format!("{text:?}"), "content::Text { [redacted] }");
+    }
+}
