@@ -1,0 +1,92 @@
+# shellcheck shell=bash disable=SC2034,SC2153 # variables of the scripts that source this
+# What each stage of `scripts/test` does.
+
+# How long a fuzz target runs here. Long campaigns are for machines with nothing else to do; this finds what is shallow.
+FUZZ_SECONDS=10
+
+declare -A ABOUT=(
+    [machine]='compilers, Node.js and rustup components'
+    [fmt]='formatting'
+    [house]='import rules, layout, wording'
+    [clippy]='lints'
+    [rustdoc]='documentation'
+    [deny]='licences, sources, duplicates, advisories'
+    [msrv]='the oldest compiler we promise'
+    [no_std]='the cryptography on a target without an operating system'
+    [wasm]='the WebAssembly module, built and tested in Node.js'
+    [fuzz]="each fuzz target for $FUZZ_SECONDS s"
+    [bench]='benchmarks compile'
+    [demo]='two people talk through a real server'
+    [build]='all tests compile'
+    [test]='all tests'
+)
+
+stage_machine() {
+    install_machine_packages
+    install_rust_components
+}
+
+stage_fmt() { cargo fmt --all -- --check; }
+
+stage_house() {
+    scripts/house --self-test
+    scripts/house
+}
+
+stage_clippy() { cargo clippy --locked --workspace --all-targets --quiet -- -D warnings; }
+
+stage_rustdoc() { RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps --quiet; }
+
+stage_deny() {
+    install_tool cargo-deny "$CARGO_DENY_VERSION" cargo-deny
+    cargo deny --locked check licenses bans sources
+    if cargo deny --locked fetch db >/dev/null 2>&1; then
+        cargo deny --locked check advisories
+    else
+        say 'NOT CHECKED: security advisories, because their database cannot be fetched from here'
+    fi
+}
+
+stage_msrv() {
+    local promised using
+    promised=$(sed -nE 's/^rust-version = "([0-9.]+)"/\1/p' Cargo.toml)
+    using=$(rustc --version | cut -d' ' -f2)
+    if [[ $using == "$promised" || $using == "$promised".* ]]; then
+        say "this run uses Rust $using, the oldest promised: the run itself is the check"
+    elif rustup run "$promised" rustc --version >/dev/null 2>&1 ||
+        rustup toolchain install "$promised" --profile minimal >/dev/null 2>&1; then
+        rustup run "$promised" cargo check --locked --workspace --quiet --target-dir "$TARGET/msrv"
+        say "Rust $promised compiles the workspace; the rest of this run uses $using"
+    else
+        say "NOT CHECKED: Rust $promised, because rustup cannot get it here; this run uses $using"
+    fi
+}
+
+# A microcontroller's target has neither std nor a system's random generator to fall back on.
+stage_no_std() { build_for thumbv7em-none-eabihf core,alloc -p sottovoce-crypto --quiet; }
+
+stage_wasm() {
+    scripts/wasm
+    node --test crypto-wasm/tests/
+}
+
+stage_fuzz() {
+    install_tool cargo-fuzz "$CARGO_FUZZ_VERSION" cargo-fuzz
+    # The sanitizers' flags are unstable; the bootstrap variable lets the stable compiler take them.
+    local -x RUSTC_BOOTSTRAP=1
+    local target targets
+    targets=$(cargo fuzz list)
+    cargo fuzz build --target-dir "$TARGET/fuzz"
+    for target in $targets; do
+        say "$target"
+        cargo fuzz run --target-dir "$TARGET/fuzz" "$target" -- -max_total_time="$FUZZ_SECONDS" -timeout=10 -verbosity=0
+    done
+}
+
+stage_bench() { cargo bench --locked --package sottovoce-benches --no-run --quiet; }
+
+stage_demo() { cargo run --locked --release --quiet -p sottovoce-examples --bin demo; }
+
+stage_build() { cargo test --locked --workspace --no-run --quiet; }
+
+stage_test() { cargo test --locked --workspace; }
