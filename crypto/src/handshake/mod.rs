@@ -1,0 +1,17 @@
+//! X3DH: how two devices that have never spoken come to a first root key.
+//!
+//! ```text
+//!  initiator                                      responder
+//!  PrekeyBundle ─▶ initiate ─▶ Agreement          InitialMessage + prekeys ─▶ accept ─▶ Agreement
+//!                                 │                                                       │
+//!                     root key, associated data  ══ equal if nobody meddled ══  root key, associated data
+//! ```
+
+mod agreement;
+mod header;
+mod parties;
+mod secrets;
+
+pub(crate) use agreement::Agreement;
+pub(crate) use header::{HandshakeHeader, HeaderError};
+pub use parties::{Party, PrekeyBundle};

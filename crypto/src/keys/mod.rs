@@ -1,0 +1,9 @@
+//! Our keys: the account's, the device's, and the prekeys it hands out.
+
+mod account;
+mod identity;
+mod prekey;
+
+pub use account::AccountKeyPair;
+pub use identity::IdentityKeyPair;
+pub use prekey::{OneTimePrekey, OneTimePrekeyPair, SignedPrekeyPair};

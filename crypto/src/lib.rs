@@ -1,0 +1,100 @@
+//! End-to-end encryption for Sottovoce: X3DH to begin a session with somebody who is away, the Double
+//! Ratchet to carry it on, and sealing for what is kept.
+//!
+//! The package does no I/O, reads no clock and owns no randomness: time and the generator are arguments,
+//! and what comes out are bytes to send or to keep. It runs wherever `alloc` does. Nothing a network
+//! sends makes it panic, and a message that fails to decrypt changes nothing. Every byte is laid down in
+//! `SPEC.md`.
+//!
+//! ```
+//! # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//! use sottovoce_crypto::statements::{Address, DeviceId};
+//! use sottovoce_crypto::{
+//!     AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
+//!     SignedPrekeyPair,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let rng = &mut ChaCha20Rng::from_seed([1; 32]);
+//! # let now_ms = 1_800_000_000_000;
+//! // Two devices, each with an account and an identity of its own.
+//! let (alice_account, alice_identity) = (AccountKeyPair::generate(rng), IdentityKeyPair::generate(rng));
+//! let (bob_account, bob_identity) = (AccountKeyPair::generate(rng), IdentityKeyPair::generate(rng));
+//! let alice = Party {
+//!     address: Address::parse("alice@chat.example")?,
+//!     device_id: DeviceId::from_bytes([0xa1; 16]),
+//!     account_key: alice_account.public(),
+//!     identity_key: alice_identity.public(),
+//! };
+//! let bob = Party {
+//!     address: Address::parse("bob@chat.example")?,
+//!     device_id: DeviceId::from_bytes([0xb0; 16]),
+//!     account_key: bob_account.public(),
+//!     identity_key: bob_identity.public(),
+//! };
+//!
+//! // Bob leaves prekeys with the server and goes away.
+//! let signed_prekey = SignedPrekeyPair::generate(rng, &bob_identity, bob.device_id, 1, now_ms)?;
+//! let one_time_prekey = OneTimePrekeyPair::generate(rng, 1);
+//!
+//! // Alice checks who signed the prekey, and writes.
+//! let bundle = PrekeyBundle {
+//!     signed_prekey: signed_prekey.statement().clone().verify(&bob.identity_key)?,
+//!     one_time_prekey: Some(one_time_prekey.public()),
+//! };
+//! let mut alices = Session::initiate(rng, &alice_identity, &alice, &bob, &bundle)?;
+//! let bytes = alices.encrypt(rng, b"are you there?")?;
+//!
+//! // Bob comes back, and answers.
+//! let SessionMessage::Initial(message) = SessionMessage::decode(&bytes)? else { unreachable!() };
+//! let (mut bobs, plaintext) = Session::accept(
+//!     now_ms,
+//!     &bob_identity,
+//!     &bob,
+//!     &alice,
+//!     &signed_prekey,
+//!     Some(&one_time_prekey),
+//!     &message,
+//! )?;
+//! assert_eq!(plaintext.as_slice(), b"are you there?");
+//!
+//! let bytes = bobs.encrypt(rng, b"always")?;
+//! let plaintext = alices.decrypt(now_ms, &SessionMessage::decode(&bytes)?)?;
+//! assert_eq!(plaintext.as_slice(), b"always");
+//! # Ok(())
+//! # }
+//! ```
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod codec;
+mod error;
+mod handshake;
+mod keys;
+mod message;
+mod padding;
+mod primitives;
+mod ratchet;
+mod secret;
+mod session;
+mod storage;
+mod suite;
+
+pub use sottovoce_statements as statements;
+
+pub use error::{
+    DecodeError, DecryptError, EncryptError, HandshakeError, OpenError, PassphraseError, SealError,
+    StateError,
+};
+pub use handshake::{Party, PrekeyBundle};
+pub use keys::{AccountKeyPair, IdentityKeyPair, OneTimePrekey, OneTimePrekeyPair, SignedPrekeyPair};
+pub use message::{InitialMessage, RatchetMessage, SessionMessage};
+pub use padding::{MAX_PLAINTEXT_LEN, MIN_BUCKET_LEN};
+pub use ratchet::{MAX_FORWARD_JUMP, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
+pub use session::Session;
+pub use storage::{MAX_RECORD_LEN, StorageKey};
+pub use suite::Suite;
