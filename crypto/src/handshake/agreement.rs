@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
-use sottovoce_statements::X25519Key;
+use sottovoce_statements::{MAX_NAME_LEN, MAX_SERVER_NAME_LEN, X25519Key};
 
+use crate::codec::Write;
 use crate::error::HandshakeError;
 use crate::handshake::secrets::HandshakeSecrets;
 use crate::handshake::{HandshakeHeader, Party, PrekeyBundle};
@@ -131,18 +132,24 @@ fn associated_data(
 ) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(512);
     header.write(&mut bytes);
-    bytes.extend_from_slice(signed_prekey.as_bytes());
+    bytes.put(signed_prekey.as_bytes());
     // Its presence is told by the header.
     if let Some(key) = one_time_prekey {
-        bytes.extend_from_slice(key.as_bytes());
+        bytes.put(key.as_bytes());
     }
     for party in [initiator, responder] {
         let address = party.address.as_str().as_bytes();
-        bytes.extend_from_slice(&(address.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(address);
-        bytes.extend_from_slice(party.device_id.as_bytes());
-        bytes.extend_from_slice(party.account_key.as_bytes());
-        bytes.extend_from_slice(party.identity_key.as_bytes());
+        const {
+            assert!(
+                MAX_NAME_LEN + 1 + MAX_SERVER_NAME_LEN <= 255,
+                "one byte tells the length"
+            )
+        };
+        bytes.put_u8(address.len() as u8);
+        bytes.put(address);
+        bytes.put(party.device_id.as_bytes());
+        bytes.put(party.account_key.as_bytes());
+        bytes.put(party.identity_key.as_bytes());
     }
     sha256(&[LABEL_ASSOCIATED_DATA, &bytes])
 }
