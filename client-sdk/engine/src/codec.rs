@@ -1,0 +1,80 @@
+//! Between a message and the plaintext of a session: a [`Content`] in protobuf.
+
+use prost::Message;
+use sottovoce_crypto::statements::{DeviceId, DeviceManifest, Verified};
+use sottovoce_proto::content::{Content, ManifestView};
+use zeroize::Zeroizing;
+
+use crate::engine::InputError;
+use crate::event::Body;
+use crate::outbox::Outgoing;
+use crate::peers::Peer;
+
+/// Longest body of a message, in bytes as encoded. Leaves room for the rest of [`Content`] within the
+/// plaintext a session takes.
+pub const MAX_BODY_LEN: usize = 60 * 1024;
+
+/// Checks that a body can be sent.
+pub(crate) fn check_body(body: &Body) -> Result<(), InputError> {
+    let body = body.to_content().ok_or(InputError::NotSendable)?;
+    let content = Content {
+        body: Some(body),
+        ..Default::default()
+    };
+    if content.encoded_len() > MAX_BODY_LEN {
+        return Err(InputError::TooLong);
+    }
+    Ok(())
+}
+
+/// The plaintext of `message` for one device of a peer.
+pub(crate) fn encode(
+    message: &Outgoing,
+    peer: &Peer,
+    device_id: DeviceId,
+    own: &Verified<DeviceManifest>,
+) -> Zeroizing<Vec<u8>> {
+    let content = Content {
+        message_id: message.message_id.0.to_vec(),
+        sent_at_ms: message.queued_at_ms,
+        sender_manifest: Some(view(own)),
+        recipient_manifest: Some(view(&peer.account.manifest)),
+        sequence: peer.next_sequence(device_id),
+        body: message.body.to_content(),
+    };
+    Zeroizing::new(content.encode_to_vec())
+}
+
+/// A message as its sender meant it, checked for what every message must have.
+pub(crate) struct Decoded {
+    pub(crate) message_id: [u8; 16],
+    pub(crate) sent_at_ms: u64,
+    pub(crate) sequence: u64,
+    pub(crate) sender_manifest: (u64, [u8; 32]),
+    pub(crate) recipient_manifest: (u64, [u8; 32]),
+    pub(crate) body: Body,
+}
+
+/// Reads a plaintext; `None` when it is not a message.
+pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
+    let content = Content::decode(plaintext).ok()?;
+    let seen = |view: Option<ManifestView>| {
+        let view = view?;
+        Some((view.version, view.hash.try_into().ok()?))
+    };
+    Some(Decoded {
+        message_id: content.message_id.try_into().ok()?,
+        sent_at_ms: content.sent_at_ms,
+        sequence: Some(content.sequence).filter(|sequence| *sequence > 0)?,
+        sender_manifest: seen(content.sender_manifest)?,
+        recipient_manifest: seen(content.recipient_manifest)?,
+        body: Body::from_content(content.body),
+    })
+}
+
+fn view(manifest: &Verified<DeviceManifest>) -> ManifestView {
+    ManifestView {
+        version: manifest.version,
+        hash: manifest.hash().to_vec(),
+    }
+}

@@ -1,0 +1,472 @@
+//! The engine itself: takes inputs, keeps the state, hands out outputs.
+//!
+//! Each kind of input has its own file: sending in `send.rs`, receiving in `receive.rs`; here is what
+//! ties them together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_core::CryptoRng;
+use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, DeviceId};
+use sottovoce_proto::v1;
+use zeroize::Zeroizing;
+
+use crate::counters::Counters;
+use crate::event::{Event, EventId, EventKind, MessageId};
+use crate::inbox::Inbox;
+use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
+use crate::outbox::Outbox;
+use crate::own::Own;
+use crate::peers::{Peer, Shown, peer_key};
+use crate::prekeys::{Owner, Prekeys};
+use crate::records::{RecordError, split_key};
+use crate::sessions::Sessions;
+use crate::turn::{Purpose, Turn, event_key};
+use crate::wire;
+
+/// One device of one account: its keys, its sessions, and what is on its way in and out.
+///
+/// The engine does no I/O and knows no clock: [`handle`](Self::handle) takes what happened and returns
+/// what to persist, whom to call and what to tell the app.
+pub struct Engine {
+    pub(crate) own: Own,
+    pub(crate) prekeys: Prekeys,
+    pub(crate) peers: BTreeMap<Address, Peer>,
+    pub(crate) sessions: Sessions,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    /// Events the app has not acknowledged.
+    pub(crate) events: BTreeMap<EventId, EventKind>,
+    pub(crate) online: bool,
+    /// Recipients with a call of their outbox in flight: one at a time keeps their messages in order.
+    pub(crate) busy: BTreeSet<Address>,
+    /// Addresses whose account is being asked for.
+    pub(crate) fetching: BTreeSet<Address>,
+    counters: Counters,
+    in_flight: BTreeMap<CallId, Purpose>,
+    last_call: u64,
+}
+
+impl Engine {
+    /// Makes a new account and its first device. The outputs hold the records of the new engine and must
+    /// be persisted before anything else.
+    ///
+    /// # Errors
+    /// [`InputError::Internal`] should the address not be one that can be signed.
+    pub fn create(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        address: Address,
+    ) -> Result<(Self, Outputs), InputError> {
+        let own = Own::create(rng, address).ok_or(InputError::Internal)?;
+        let mut engine = Self::with(own, Counters::default());
+        let outputs = engine.turn(now, rng, |engine, turn| {
+            turn.put("own".into(), engine.own.to_record());
+            engine.maintain_prekeys(turn);
+            Ok(())
+        })?;
+        Ok((engine, outputs))
+    }
+
+    /// Brings an engine back from all the records it ever gave out and did not delete.
+    ///
+    /// # Errors
+    /// [`RecordError`] when a record is missing, damaged or of an unknown version.
+    pub fn load(records: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Result<Self, RecordError> {
+        let own = Own::from_record(records.get("own").ok_or(RecordError)?)?;
+        let counters = Counters::from_record(records.get(Counters::KEY).ok_or(RecordError)?)?;
+        let mut engine = Self::with(own, counters);
+        for (key, value) in &records {
+            match split_key(key) {
+                ("own" | Counters::KEY, "") => {}
+                ("signed-prekey", id) => engine.prekeys.load_signed(id, value)?,
+                ("one-time-prekey", id) => engine.prekeys.load_one_time(id, value)?,
+                ("initial", rest) => engine.prekeys.load_initial(rest)?,
+                ("peer", address) => {
+                    let address = Address::parse(address).map_err(|_| RecordError)?;
+                    engine.peers.insert(address, Peer::from_record(value)?);
+                }
+                ("session", rest) => engine.sessions.load(rest, value)?,
+                ("outbox", _) => engine.outbox.load(value)?,
+                ("seen", slot) => engine.inbox.load(slot, value)?,
+                ("event", id) => {
+                    let id = id.parse().map(EventId).map_err(|_| RecordError)?;
+                    engine.events.insert(id, EventKind::from_bytes(value)?);
+                }
+                _ => return Err(RecordError),
+            }
+        }
+        Ok(engine)
+    }
+
+    /// Deals with one input. See [`Outputs`] for what to do with what comes back.
+    ///
+    /// # Errors
+    /// [`InputError`] when the app asks for something that cannot be; the engine is then as it was.
+    pub fn handle(&mut self, now: u64, rng: &mut dyn CryptoRng, input: Input) -> Result<Outputs, InputError> {
+        self.turn(now, rng, |engine, turn| match input {
+            Input::Send { to, body } => engine.queue(&to, body, turn).map(|_| ()),
+            Input::AcknowledgeEvent(id) => {
+                engine.acknowledge_event(id, turn);
+                Ok(())
+            }
+            Input::AcceptAccountKey { address, account_key } => {
+                engine.accept_account_key(&address, &account_key, turn)
+            }
+            Input::Registered => {
+                engine.own.registered = true;
+                turn.put("own".into(), engine.own.to_record());
+                Ok(())
+            }
+            Input::Connected => {
+                engine.disconnected();
+                engine.online = true;
+                engine.maintain_prekeys(turn);
+                engine.drive_outbox(turn);
+                Ok(())
+            }
+            Input::Disconnected => {
+                engine.disconnected();
+                Ok(())
+            }
+            Input::Delivered(envelope) => {
+                engine.delivered(envelope, turn);
+                Ok(())
+            }
+            Input::Answered { call, answer } => {
+                engine.answered(call, answer, turn);
+                Ok(())
+            }
+            Input::Tick => {
+                if engine.online {
+                    engine.maintain_prekeys(turn);
+                    engine.drive_outbox(turn);
+                    engine.drive_inbox(turn);
+                }
+                Ok(())
+            }
+        })
+    }
+
+    /// Queues a message as [`Input::Send`] does, and names it.
+    ///
+    /// # Errors
+    /// [`InputError`] when the message cannot be sent as it is; nothing is queued then.
+    pub fn send(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        to: &Address,
+        body: crate::Body,
+    ) -> Result<(MessageId, Outputs), InputError> {
+        let mut queued = None;
+        let outputs = self.turn(now, rng, |engine, turn| {
+            queued = Some(engine.queue(to, body, turn)?);
+            Ok(())
+        })?;
+        Ok((queued.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// This account's address.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.own.party.address
+    }
+
+    /// This device's id.
+    #[must_use]
+    pub fn device_id(&self) -> DeviceId {
+        self.own.party.device_id
+    }
+
+    /// This account's key, for comparing out of band.
+    #[must_use]
+    pub fn account_key(&self) -> AccountKey {
+        self.own.party.account_key
+    }
+
+    /// The account key trusted for an address, if any.
+    #[must_use]
+    pub fn trusted_account_key(&self, address: &Address) -> Option<AccountKey> {
+        self.peers
+            .get(address)
+            .filter(|peer| peer.pinned)
+            .map(|peer| peer.account.key)
+    }
+
+    /// The registration to make before signing in, until [`Input::Registered`] has been given.
+    #[must_use]
+    pub fn registration(&self) -> Option<v1::RegisterRequest> {
+        (!self.own.registered).then(|| self.own.registration())
+    }
+
+    /// Signs the server's challenge, for this device's own server and nobody else's.
+    ///
+    /// # Errors
+    /// [`InputError::Challenge`] when the nonce is not one a challenge may hold.
+    pub fn sign_challenge(
+        &self,
+        challenge: &v1::BeginAuthenticationResponse,
+    ) -> Result<v1::CompleteAuthenticationRequest, InputError> {
+        let statement = AuthChallenge {
+            server: self.own.server().ok_or(InputError::Internal)?,
+            device_id: self.own.party.device_id,
+            nonce: challenge.nonce.clone(),
+            expires_at_ms: challenge.expires_at_ms,
+        };
+        let signed = self
+            .own
+            .identity
+            .sign_challenge(statement)
+            .map_err(|_| InputError::Challenge)?;
+        Ok(v1::CompleteAuthenticationRequest {
+            challenge: Some(wire::from_signed(&signed)),
+        })
+    }
+
+    /// Every event the app has not acknowledged, oldest first: what to tell it after a start.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Vec<Event> {
+        self.events
+            .iter()
+            .map(|(id, kind)| Event {
+                id: *id,
+                kind: kind.clone(),
+            })
+            .collect()
+    }
+
+    fn with(own: Own, counters: Counters) -> Self {
+        Self {
+            own,
+            prekeys: Prekeys::default(),
+            peers: BTreeMap::new(),
+            sessions: Sessions::default(),
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            events: BTreeMap::new(),
+            online: false,
+            busy: BTreeSet::new(),
+            fetching: BTreeSet::new(),
+            counters,
+            in_flight: BTreeMap::new(),
+            last_call: 0,
+        }
+    }
+
+    /// Runs one turn and takes over what it leaves behind.
+    fn turn(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        work: impl FnOnce(&mut Self, &mut Turn<'_>) -> Result<(), InputError>,
+    ) -> Result<Outputs, InputError> {
+        let mut turn = Turn::new(now, rng, self.counters.clone());
+        work(self, &mut turn)?;
+        if turn.counters != self.counters {
+            turn.put(Counters::KEY.into(), turn.counters.to_record());
+            self.counters = turn.counters;
+        }
+        let mut outputs = turn.out;
+        for (purpose, call) in turn.calls {
+            self.last_call += 1;
+            let id = CallId(self.last_call);
+            self.in_flight.insert(id, purpose);
+            outputs.calls.push((id, call));
+        }
+        for event in &outputs.events {
+            self.events.insert(event.id, event.kind.clone());
+        }
+        Ok(outputs)
+    }
+
+    fn disconnected(&mut self) {
+        self.online = false;
+        self.in_flight.clear();
+        self.busy.clear();
+        self.fetching.clear();
+        self.inbox.forget_waiting();
+    }
+
+    fn answered(&mut self, call: CallId, answer: Result<Reply, Refusal>, turn: &mut Turn<'_>) {
+        let Some(purpose) = self.in_flight.remove(&call) else {
+            return; // answered after the connection was given up: it has been or will be asked again
+        };
+        match (purpose, answer) {
+            (Purpose::Account(address), answer) => self.account_answered(&address, answer, turn),
+            (Purpose::Bundles(to), answer) => self.bundles_answered(&to, answer, turn),
+            (Purpose::Send(to), answer) => self.send_answered(&to, answer, turn),
+            (Purpose::Publish(request), Ok(Reply::PrekeysLeft(left))) => {
+                self.prekeys.mark_published(&request, turn);
+                self.prekeys.replenish(left, turn);
+                self.publish_prekeys(turn);
+            }
+            (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => {
+                self.prekeys.replenish(left, turn);
+                self.publish_prekeys(turn);
+            }
+            // Asked again at the next tick or connection; an unacknowledged envelope comes again.
+            (Purpose::Publish(_) | Purpose::Count | Purpose::Acknowledge, _) => {}
+        }
+    }
+
+    fn account_answered(&mut self, address: &Address, answer: Result<Reply, Refusal>, turn: &mut Turn<'_>) {
+        self.fetching.remove(address);
+        match answer {
+            Ok(Reply::Account(shown)) => match wire::verify_account(address, &shown) {
+                Ok(account) => self.account_shown(address, account, turn),
+                Err(wire::NotVerified) => self.account_not_to_be_had(address, true, turn),
+            },
+            Err(Refusal::Because(
+                v1::ErrorReason::AccountUnknown
+                | v1::ErrorReason::ServerNotLocal
+                | v1::ErrorReason::FieldInvalid,
+            )) => self.account_not_to_be_had(address, false, turn),
+            _ => {}
+        }
+        let unneeded = self.peers.get(address).is_some_and(|peer| !peer.pinned)
+            && self.outbox.head(address).is_none()
+            && !self.inbox.waits_for(address);
+        if unneeded {
+            self.peers.remove(address);
+        }
+    }
+
+    fn account_shown(&mut self, address: &Address, account: wire::VerifiedAccount, turn: &mut Turn<'_>) {
+        let peer = self
+            .peers
+            .entry(address.clone())
+            .or_insert_with(|| Peer::new(account.clone()));
+        match peer.see(account) {
+            Shown::Same => {}
+            Shown::Newer => peer.persist(turn),
+            Shown::KeyChanged => {
+                peer.persist(turn);
+                let account_key = peer
+                    .proposed
+                    .as_ref()
+                    .map_or(peer.account.key, |proposed| proposed.key);
+                turn.event(EventKind::AccountKeyChanged {
+                    address: address.clone(),
+                    account_key,
+                });
+            }
+            Shown::Conflict => turn.event(EventKind::ManifestConflict {
+                address: address.clone(),
+            }),
+        }
+        if std::mem::take(&mut peer.claimed) > peer.account.manifest.version {
+            // The peer has a newer manifest and the server keeps it to itself.
+            turn.event(EventKind::ManifestConflict {
+                address: address.clone(),
+            });
+        }
+        self.advance(address, turn);
+        self.account_refreshed(address, turn);
+    }
+
+    fn account_not_to_be_had(&mut self, address: &Address, forged: bool, turn: &mut Turn<'_>) {
+        if forged {
+            turn.event(EventKind::ManifestConflict {
+                address: address.clone(),
+            });
+        }
+        self.fail_all(address, forged, turn);
+        self.account_refreshed(address, turn);
+    }
+
+    /// Asks for an account, unless that is under way.
+    pub(crate) fn fetch_account(&mut self, address: &Address, turn: &mut Turn<'_>) {
+        if self.online && self.fetching.insert(address.clone()) {
+            let request = v1::GetAccountRequest {
+                address: address.to_string(),
+            };
+            turn.call(Purpose::Account(address.clone()), Call::GetAccount(request));
+        }
+    }
+
+    fn accept_account_key(
+        &mut self,
+        address: &Address,
+        account_key: &AccountKey,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), InputError> {
+        let peer = self.peers.get_mut(address).ok_or(InputError::NoSuchAccountKey)?;
+        if !peer.accept(account_key) {
+            return Err(InputError::NoSuchAccountKey);
+        }
+        peer.persist(turn);
+        self.sessions.forget(address, turn);
+        self.discard_encrypted(address, turn);
+        self.advance(address, turn);
+        self.drive_inbox(turn);
+        Ok(())
+    }
+
+    fn acknowledge_event(&mut self, id: EventId, turn: &mut Turn<'_>) {
+        if self.events.remove(&id).is_some() {
+            turn.delete(event_key(id));
+            self.drive_inbox(turn);
+        }
+    }
+
+    fn maintain_prekeys(&mut self, turn: &mut Turn<'_>) {
+        let owner = Owner {
+            identity: &self.own.identity,
+            device_id: self.own.party.device_id,
+        };
+        self.prekeys.maintain(&owner, turn);
+        self.publish_prekeys(turn);
+    }
+
+    fn publish_prekeys(&mut self, turn: &mut Turn<'_>) {
+        let publishing = self
+            .in_flight
+            .values()
+            .any(|purpose| matches!(purpose, Purpose::Publish(_)))
+            || turn
+                .calls
+                .iter()
+                .any(|(purpose, _)| matches!(purpose, Purpose::Publish(_)));
+        if !self.online || publishing {
+            return;
+        }
+        if let Some(request) = self.prekeys.unpublished() {
+            turn.call(Purpose::Publish(request.clone()), Call::PublishPrekeys(request));
+        }
+    }
+}
+
+impl Peer {
+    /// From now on this address is this account, across restarts.
+    pub(crate) fn persist(&mut self, turn: &mut Turn<'_>) {
+        self.pinned = true;
+        turn.put(peer_key(&self.account.manifest.address), self.to_record());
+    }
+}
+
+/// Why the engine will not do what the app asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The message is longer than one message may be.
+    #[error("the message is too long: at most {} bytes", crate::MAX_BODY_LEN)]
+    TooLong,
+    /// The message has no content this version can send.
+    #[error("a message of this kind cannot be sent")]
+    NotSendable,
+    /// The recipient is this account itself, which has no other device.
+    #[error("a message cannot be sent to oneself")]
+    ToOneself,
+    /// Too many messages wait to be sent already.
+    #[error("too many messages are waiting to be sent: try again when some have gone out")]
+    OutboxFull,
+    /// No changed account key of that value is waiting to be accepted.
+    #[error("that account key is not waiting to be accepted")]
+    NoSuchAccountKey,
+    /// The server's challenge is not one that may be signed.
+    #[error("the server's challenge is malformed")]
+    Challenge,
+    /// Something that cannot be has happened; nothing was changed.
+    #[error("the engine is in a state it cannot be in")]
+    Internal,
+}

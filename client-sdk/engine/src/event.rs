@@ -1,0 +1,351 @@
+//! What the app is told. Events are kept until the app acknowledges them, and told again after a
+//! restart.
+
+use core::fmt;
+
+use prost::Message;
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use sottovoce_proto::content;
+use zeroize::Zeroizing;
+
+use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+
+/// An event's number on this device. Grows; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub u64);
+
+/// A message's name, 16 random bytes chosen by its sender.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub [u8; 16]);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({self})")
+    }
+}
+
+/// What a message says.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Body {
+    /// Words.
+    Text(String),
+    /// Something a newer version sent. Only ever received.
+    Unsupported,
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text(_) => "Text([redacted])",
+            Self::Unsupported => "Unsupported",
+        })
+    }
+}
+
+impl Body {
+    pub(crate) fn to_content(&self) -> Option<content::content::Body> {
+        match self {
+            Self::Text(body) => Some(content::content::Body::Text(content::Text { body: body.clone() })),
+            Self::Unsupported => None,
+        }
+    }
+
+    pub(crate) fn from_content(body: Option<content::content::Body>) -> Self {
+        match body {
+            Some(content::content::Body::Text(text)) => Self::Text(text.body),
+            None => Self::Unsupported,
+        }
+    }
+
+    /// As a [`content::Content`] with nothing else in it: how records hold a body.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        content::Content {
+            body: self.to_content(),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let content = content::Content::decode(bytes).map_err(|_| RecordError)?;
+        Ok(Self::from_content(content.body))
+    }
+}
+
+/// Something the app should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What to acknowledge it by.
+    pub id: EventId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A message arrived.
+    MessageReceived(ReceivedMessage),
+    /// The server has durably taken a message; it is on its way.
+    MessageSent {
+        /// Whom to.
+        to: Address,
+        /// Which message.
+        message_id: MessageId,
+        /// When the server took it, by its clock, Unix time in milliseconds.
+        accepted_at_ms: u64,
+    },
+    /// A message will not be sent.
+    MessageFailed {
+        /// Whom to.
+        to: Address,
+        /// Which message.
+        message_id: MessageId,
+        /// Why.
+        reason: SendFailure,
+    },
+    /// Messages of a sender have not come, and later ones have: lost, withheld or still on their way.
+    MessagesMissing {
+        /// Whose.
+        from: Address,
+        /// From which device.
+        device_id: DeviceId,
+        /// How many.
+        count: u64,
+    },
+    /// Something arrived that cannot be read, and was thrown away.
+    Unreadable {
+        /// Who the server says sent it. Not proven.
+        from: String,
+        /// What is wrong with it.
+        reason: Unreadable,
+    },
+    /// Another account key has appeared for an address. Nothing goes to or comes from that address until
+    /// the key is accepted.
+    AccountKeyChanged {
+        /// Whose.
+        address: Address,
+        /// The new key, to compare with its owner.
+        account_key: AccountKey,
+    },
+    /// The server showed an older or another manifest than one already seen, or one that does not verify.
+    /// It was not believed.
+    ManifestConflict {
+        /// Whose; perhaps one's own.
+        address: Address,
+    },
+}
+
+/// A message that arrived and was authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedMessage {
+    /// Who sent it.
+    pub from: Address,
+    /// From which of their devices.
+    pub device_id: DeviceId,
+    /// The message's name.
+    pub message_id: MessageId,
+    /// When it was sent, by the sender's clock, Unix time in milliseconds.
+    pub sent_at_ms: u64,
+    /// Whether it comes after later ones of the same device, filling a gap told of before.
+    pub late: bool,
+    /// What it says.
+    pub body: Body,
+}
+
+/// Why a message will not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// No such account, or one on a server that this one does not reach.
+    NoSuchAccount = 1,
+    /// What the server says of the recipient's devices or prekeys does not verify.
+    RecipientNotVerified = 2,
+    /// The server refused the message for good.
+    Refused = 3,
+}
+
+/// Why something that arrived cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// Not a session message, or its content is malformed.
+    Malformed = 1,
+    /// Sent from a device that is not on its account's manifest.
+    UnknownDevice = 2,
+    /// It does not decrypt: damaged, forged, replayed, or for a session that is gone.
+    NotAuthentic = 3,
+}
+
+impl EventKind {
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::MessageReceived(message) => pack(&[
+                &[1],
+                message.from.as_str().as_bytes(),
+                message.device_id.as_bytes(),
+                &message.message_id.0,
+                &message.sent_at_ms.to_be_bytes(),
+                &[u8::from(message.late)],
+                &message.body.to_bytes(),
+            ]),
+            Self::MessageSent {
+                to,
+                message_id,
+                accepted_at_ms,
+            } => pack(&[
+                &[2],
+                to.as_str().as_bytes(),
+                &message_id.0,
+                &accepted_at_ms.to_be_bytes(),
+            ]),
+            Self::MessageFailed {
+                to,
+                message_id,
+                reason,
+            } => pack(&[&[3], to.as_str().as_bytes(), &message_id.0, &[*reason as u8]]),
+            Self::MessagesMissing {
+                from,
+                device_id,
+                count,
+            } => pack(&[
+                &[4],
+                from.as_str().as_bytes(),
+                device_id.as_bytes(),
+                &count.to_be_bytes(),
+            ]),
+            Self::Unreadable { from, reason } => pack(&[&[5], from.as_bytes(), &[*reason as u8]]),
+            Self::AccountKeyChanged { address, account_key } => {
+                pack(&[&[6], address.as_str().as_bytes(), account_key.as_bytes()])
+            }
+            Self::ManifestConflict { address } => pack(&[&[7], address.as_str().as_bytes()]),
+        }
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let fields = unpack(bytes)?;
+        let (kind, fields) = fields.split_first().ok_or(RecordError)?;
+        let address = |bytes: &[u8]| Address::parse(&text(bytes)?).map_err(|_| RecordError);
+        match (*kind, fields) {
+            ([1], [from, device_id, message_id, sent_at_ms, [late], body]) => {
+                Ok(Self::MessageReceived(ReceivedMessage {
+                    from: address(from)?,
+                    device_id: DeviceId::from_slice(device_id).map_err(|_| RecordError)?,
+                    message_id: MessageId(id16(message_id)?),
+                    sent_at_ms: u64_of(sent_at_ms)?,
+                    late: *late != 0,
+                    body: Body::from_bytes(body)?,
+                }))
+            }
+            ([2], [to, message_id, accepted_at_ms]) => Ok(Self::MessageSent {
+                to: address(to)?,
+                message_id: MessageId(id16(message_id)?),
+                accepted_at_ms: u64_of(accepted_at_ms)?,
+            }),
+            ([3], [to, message_id, [reason]]) => Ok(Self::MessageFailed {
+                to: address(to)?,
+                message_id: MessageId(id16(message_id)?),
+                reason: match reason {
+                    1 => SendFailure::NoSuchAccount,
+                    2 => SendFailure::RecipientNotVerified,
+                    3 => SendFailure::Refused,
+                    _ => return Err(RecordError),
+                },
+            }),
+            ([4], [from, device_id, count]) => Ok(Self::MessagesMissing {
+                from: address(from)?,
+                device_id: DeviceId::from_slice(device_id).map_err(|_| RecordError)?,
+                count: u64_of(count)?,
+            }),
+            ([5], [from, [reason]]) => Ok(Self::Unreadable {
+                from: text(from)?,
+                reason: match reason {
+                    1 => Unreadable::Malformed,
+                    2 => Unreadable::UnknownDevice,
+                    3 => Unreadable::NotAuthentic,
+                    _ => return Err(RecordError),
+                },
+            }),
+            ([6], [of, key]) => Ok(Self::AccountKeyChanged {
+                address: address(of)?,
+                account_key: AccountKey::from_slice(key).map_err(|_| RecordError)?,
+            }),
+            ([7], [of]) => Ok(Self::ManifestConflict {
+                address: address(of)?,
+            }),
+            _ => Err(RecordError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_survives_its_record() {
+        let alice = Address::parse("alice@host").unwrap();
+        let device_id = DeviceId::from_bytes([4; 16]);
+        let message_id = MessageId([5; 16]);
+        let key = {
+            let mut bytes = [0x66; 32];
+            bytes[0] = 0x58; // the Ed25519 base point (RFC 8032 section 5.1)
+            AccountKey::from_slice(&bytes).unwrap()
+        };
+        let kinds = [
+            EventKind::MessageReceived(ReceivedMessage {
+                from: alice.clone(),
+                device_id,
+                message_id,
+                sent_at_ms: 7,
+                late: true,
+                body: Body::Text("words".into()),
+            }),
+            EventKind::MessageSent {
+                to: alice.clone(),
+                message_id,
+                accepted_at_ms: 8,
+            },
+            EventKind::MessageFailed {
+                to: alice.clone(),
+                message_id,
+                reason: SendFailure::Refused,
+            },
+            EventKind::MessagesMissing {
+                from: alice.clone(),
+                device_id,
+                count: 3,
+            },
+            EventKind::Unreadable {
+                from: "?".into(),
+                reason: Unreadable::NotAuthentic,
+            },
+            EventKind::AccountKeyChanged {
+                address: alice.clone(),
+                account_key: key,
+            },
+            EventKind::ManifestConflict { address: alice },
+        ];
+        for kind in kinds {
+            assert_eq!(EventKind::from_bytes(&kind.to_bytes()).unwrap(), kind);
+        }
+        assert_eq!(EventKind::from_bytes(&[]), Err(RecordError));
+        assert_eq!(EventKind::from_bytes(&pack(&[&[9]])), Err(RecordError));
+    }
+
+    #[test]
+    fn words_are_not_printed() {
+        assert_eq!(
+            format!("{:?}", Body::Text("hush-hush".into())),
+            "Text([redacted])"
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! What goes into the engine and what comes out: plain values, no sockets, no clock.
+
+use std::collections::BTreeMap;
+
+use sottovoce_crypto::statements::{AccountKey, Address};
+use sottovoce_proto::v1;
+use zeroize::Zeroizing;
+
+use crate::event::{Body, Event, EventId};
+
+/// Something that happened, for the engine to deal with.
+#[derive(Debug)]
+pub enum Input {
+    /// The app wants to send a message.
+    Send {
+        /// Whom to.
+        to: Address,
+        /// What.
+        body: Body,
+    },
+    /// The app has dealt with an event and need not see it again.
+    AcknowledgeEvent(EventId),
+    /// The app's user has looked at a changed account key and takes it for genuine.
+    AcceptAccountKey {
+        /// Whose.
+        address: Address,
+        /// The key that was looked at; another one is not accepted by this.
+        account_key: AccountKey,
+    },
+    /// The device is registered: the server has answered the request of [`Engine::registration`].
+    ///
+    /// [`Engine::registration`]: crate::Engine::registration
+    Registered,
+    /// The device is signed in at its server and calls can be made.
+    Connected,
+    /// The connection is gone. Calls in flight will not be answered; deliveries begin anew.
+    Disconnected,
+    /// The mailbox stream delivered an envelope.
+    Delivered(v1::Envelope),
+    /// A call was answered.
+    Answered {
+        /// Which one.
+        call: CallId,
+        /// With what.
+        answer: Result<Reply, Refusal>,
+    },
+    /// Time has passed. Once in about 15 seconds is enough.
+    Tick,
+}
+
+/// What the engine wants done. Persist [`Self::records`] in one durable transaction first; only then
+/// make the calls and show the events. If persisting fails, drop the engine and load it anew.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Records to write, or to delete where there is no value, by key.
+    pub records: BTreeMap<String, Option<Zeroizing<Vec<u8>>>>,
+    /// Calls to make, in any order.
+    pub calls: Vec<(CallId, Call)>,
+    /// Events for the app, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Ties an answer to its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub(crate) u64);
+
+/// A call to the server. All of them need an access token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// `AccountService.GetAccount`
+    GetAccount(v1::GetAccountRequest),
+    /// `PrekeyService.PublishPrekeys`
+    PublishPrekeys(v1::PublishPrekeysRequest),
+    /// `PrekeyService.CountPrekeys`
+    CountPrekeys(v1::CountPrekeysRequest),
+    /// `PrekeyService.FetchPrekeyBundles`
+    FetchPrekeyBundles(v1::FetchPrekeyBundlesRequest),
+    /// `MailboxService.Send`
+    Send(v1::SendRequest),
+    /// `MailboxService.Acknowledge`
+    Acknowledge(v1::AcknowledgeRequest),
+}
+
+/// The server's answer to a [`Call`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// To [`Call::GetAccount`].
+    Account(v1::GetAccountResponse),
+    /// To [`Call::PublishPrekeys`] and [`Call::CountPrekeys`]: one-time prekeys left.
+    PrekeysLeft(u32),
+    /// To [`Call::FetchPrekeyBundles`].
+    Bundles(v1::FetchPrekeyBundlesResponse),
+    /// To [`Call::Send`].
+    Sent(v1::SendResponse),
+    /// To [`Call::Acknowledge`].
+    Acknowledged,
+}
+
+/// Why a call brought no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The server refused, for this reason.
+    Because(v1::ErrorReason),
+    /// No answer that this protocol knows: lost, timed out, or refused without a reason.
+    Unavailable,
+}

@@ -1,0 +1,53 @@
+//! The heart of a Sottovoce client, without a network, a disk or a clock.
+//!
+//! An [`Engine`] is one device of one account. It takes [`Input`]s — the app wants to send, an envelope
+//! was delivered, a call was answered — and returns [`Outputs`]: records to persist, calls to make,
+//! events for the app. Whoever drives it persists first and calls afterwards; then nothing acknowledged
+//! is ever lost, whenever the power fails. The same engine runs natively and in a browser.
+//!
+//! ```
+//! use rand_core::SeedableRng;
+//! use sottovoce_crypto::statements::Address;
+//! use sottovoce_engine::{Body, Engine, Input};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(7); // a real client takes the system's
+//! let now = 1_800_000_000_000; // Unix time in milliseconds
+//!
+//! let (mut engine, outputs) = Engine::create(now, &mut rng, Address::parse("alice@chat.example")?)?;
+//! assert!(outputs.records.contains_key("own")); // persist these first
+//! assert!(engine.registration().is_some()); // then register
+//! engine.handle(now, &mut rng, Input::Registered)?;
+//!
+//! let outputs = engine.handle(now, &mut rng, Input::Connected)?;
+//! assert_eq!(outputs.calls.len(), 1); // prekeys to publish
+//!
+//! let bob = Address::parse("bob@chat.example")?;
+//! let (_, outputs) = engine.send(now, &mut rng, &bob, Body::Text("hello".into()))?;
+//! assert_eq!(outputs.calls.len(), 1); // who is bob? The message waits until that is answered.
+//! # Ok(())
+//! # }
+//! ```
+
+mod codec;
+mod counters;
+mod engine;
+mod event;
+mod inbox;
+mod io;
+mod outbox;
+mod own;
+mod peers;
+mod prekeys;
+mod receive;
+mod records;
+mod send;
+mod sessions;
+mod turn;
+mod wire;
+
+pub use codec::MAX_BODY_LEN;
+pub use engine::{Engine, InputError};
+pub use event::{Body, Event, EventId, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
+pub use io::{Call, CallId, Input, Outputs, Refusal, Reply};
+pub use records::RecordError;

@@ -1,0 +1,121 @@
+//! Messages on their way out, in order for each recipient. They stay until the server has taken them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use prost::Message;
+use sottovoce_crypto::statements::Address;
+use sottovoce_proto::v1;
+use zeroize::Zeroizing;
+
+use crate::event::{Body, MessageId};
+use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+
+/// Most messages waiting to be sent. An app that gets no further should say so, not fill the disk.
+pub(crate) const OUTBOX_LIMIT: usize = 10_000;
+
+/// One message not yet taken by the server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outgoing {
+    pub(crate) number: u64,
+    pub(crate) to: Address,
+    pub(crate) message_id: MessageId,
+    /// What the server tells repeats by. Random; says nothing of the message.
+    pub(crate) client_message_id: [u8; 16],
+    pub(crate) queued_at_ms: u64,
+    pub(crate) body: Body,
+    /// The encrypted request, once made. A repeat sends these very bytes.
+    pub(crate) request: Option<v1::SendRequest>,
+    /// How often the server has found it encrypted for the wrong devices, since the engine was loaded.
+    pub(crate) mismatches: u8,
+}
+
+impl Outgoing {
+    pub(crate) fn key(&self) -> String {
+        format!("outbox/{}", self.number)
+    }
+
+    pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
+        pack(&[
+            &self.number.to_be_bytes(),
+            self.to.as_str().as_bytes(),
+            &self.message_id.0,
+            &self.client_message_id,
+            &self.queued_at_ms.to_be_bytes(),
+            &self.body.to_bytes(),
+            &self
+                .request
+                .as_ref()
+                .map(Message::encode_to_vec)
+                .unwrap_or_default(),
+        ])
+    }
+
+    fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
+        let fields = unpack(bytes)?;
+        let [
+            number,
+            to,
+            message_id,
+            client_message_id,
+            queued_at_ms,
+            body,
+            request,
+        ] = fields.as_slice()
+        else {
+            return Err(RecordError);
+        };
+        Ok(Self {
+            number: u64_of(number)?,
+            to: Address::parse(&text(to)?).map_err(|_| RecordError)?,
+            message_id: MessageId(id16(message_id)?),
+            client_message_id: id16(client_message_id)?,
+            queued_at_ms: u64_of(queued_at_ms)?,
+            body: Body::from_bytes(body)?,
+            request: if request.is_empty() {
+                None
+            } else {
+                Some(v1::SendRequest::decode(*request).map_err(|_| RecordError)?)
+            },
+            mismatches: 0,
+        })
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Outbox(BTreeMap<Address, VecDeque<Outgoing>>);
+
+impl Outbox {
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().map(VecDeque::len).sum()
+    }
+
+    pub(crate) fn recipients(&self) -> Vec<Address> {
+        self.0.keys().cloned().collect()
+    }
+
+    pub(crate) fn push(&mut self, message: Outgoing) {
+        self.0.entry(message.to.clone()).or_default().push_back(message);
+    }
+
+    /// The message that is next for a recipient.
+    pub(crate) fn head(&mut self, to: &Address) -> Option<&mut Outgoing> {
+        self.0.get_mut(to)?.front_mut()
+    }
+
+    pub(crate) fn pop(&mut self, to: &Address) -> Option<Outgoing> {
+        let queue = self.0.get_mut(to)?;
+        let message = queue.pop_front();
+        if queue.is_empty() {
+            self.0.remove(to);
+        }
+        message
+    }
+
+    pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        let message = Outgoing::from_record(bytes)?;
+        let queue = self.0.entry(message.to.clone()).or_default();
+        let position = queue.partition_point(|earlier| earlier.number < message.number);
+        queue.insert(position, message);
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! The people on the other side: which account key stands for each address, and which devices it names.
+//!
+//! ```text
+//!              first seen                         another key shown
+//!  (unknown) ───────────▶ trusted on first use ───────────────────▶ held, until the key is accepted
+//!                              │      ▲                                       │
+//!                 newer manifest      └───────────────────────────────────────┘
+//! ```
+
+use std::collections::BTreeMap;
+
+use sottovoce_crypto::Party;
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId, Signed};
+use zeroize::Zeroizing;
+
+use crate::records::{RecordError, pack, u64_of, unpack};
+use crate::wire::VerifiedAccount;
+
+/// One address, as this device knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) account: VerifiedAccount,
+    /// Another account key the server has shown since, waiting for the user's word.
+    pub(crate) proposed: Option<VerifiedAccount>,
+    /// Whether anything has been sent to it or authentically received from it.
+    pub(crate) pinned: bool,
+    /// A manifest version the peer itself speaks of, while the server has not shown it.
+    pub(crate) claimed: u64,
+    /// Messages the server has taken for each device.
+    sent: BTreeMap<DeviceId, u64>,
+    /// Highest sequence number received from each device.
+    received: BTreeMap<DeviceId, u64>,
+}
+
+/// What a newly shown account means for what was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nothing new.
+    Same,
+    /// A newer manifest of the same account, now the one that counts.
+    Newer,
+    /// Another account key, set aside for the user to judge.
+    KeyChanged,
+    /// Older than, or in conflict with, what was seen before. Not believed.
+    Conflict,
+}
+
+/// Where a received sequence number stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// After the last, with this many between them that have not come.
+    After { missing: u64 },
+    /// Before one that has come already.
+    Late,
+}
+
+impl Peer {
+    pub(crate) fn new(account: VerifiedAccount) -> Self {
+        Self {
+            account,
+            proposed: None,
+            pinned: false,
+            claimed: 0,
+            sent: BTreeMap::new(),
+            received: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn see(&mut self, shown: VerifiedAccount) -> Shown {
+        if shown.key != self.account.key {
+            if self
+                .proposed
+                .as_ref()
+                .is_some_and(|proposed| proposed.key == shown.key)
+            {
+                return Shown::Same;
+            }
+            self.proposed = Some(shown);
+            return Shown::KeyChanged;
+        }
+        let (known, new) = (&self.account.manifest, &shown.manifest);
+        if new.version == known.version {
+            return if new.hash() == known.hash() {
+                Shown::Same
+            } else {
+                Shown::Conflict
+            };
+        }
+        let follows = new.version > known.version
+            && (Some(new.version) != known.version.checked_add(1) || new.previous == known.hash());
+        if !follows {
+            return Shown::Conflict;
+        }
+        self.account = shown;
+        let manifest = &self.account.manifest;
+        self.sent
+            .retain(|device, _| manifest.identity_key(*device).is_some());
+        self.received
+            .retain(|device, _| manifest.identity_key(*device).is_some());
+        Shown::Newer
+    }
+
+    /// Puts the proposed key in place of the trusted one; `false` if it is not the one proposed.
+    pub(crate) fn accept(&mut self, key: &AccountKey) -> bool {
+        match self.proposed.take_if(|proposed| proposed.key == *key) {
+            Some(account) => {
+                *self = Self {
+                    pinned: true,
+                    ..Self::new(account)
+                };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The device as a party to a session, if the trusted manifest names it.
+    pub(crate) fn party(&self, device_id: DeviceId) -> Option<Party> {
+        let identity_key = *self.account.manifest.identity_key(device_id)?;
+        let address = self.account.manifest.address.clone();
+        Some(Party {
+            address,
+            device_id,
+            account_key: self.account.key,
+            identity_key,
+        })
+    }
+
+    pub(crate) fn device_ids(&self) -> Vec<DeviceId> {
+        self.account
+            .manifest
+            .devices
+            .iter()
+            .map(|device| device.device_id)
+            .collect()
+    }
+
+    pub(crate) fn next_sequence(&self, device_id: DeviceId) -> u64 {
+        self.sent.get(&device_id).copied().unwrap_or(0).saturating_add(1)
+    }
+
+    pub(crate) fn note_sent(&mut self, device_id: DeviceId) {
+        let next = self.next_sequence(device_id);
+        self.sent.insert(device_id, next);
+    }
+
+    pub(crate) fn note_received(&mut self, device_id: DeviceId, sequence: u64) -> Arrival {
+        let last = self.received.entry(device_id).or_insert(0);
+        if sequence <= *last {
+            return Arrival::Late;
+        }
+        let missing = sequence - *last - 1;
+        *last = sequence;
+        Arrival::After { missing }
+    }
+
+    pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
+        let account_fields = |account: &VerifiedAccount| {
+            let signed = account.manifest.signed();
+            pack(&[
+                account.key.as_bytes(),
+                signed.statement_bytes(),
+                signed.signature_bytes(),
+            ])
+        };
+        pack(&[
+            &account_fields(&self.account),
+            self.proposed
+                .as_ref()
+                .map(account_fields)
+                .as_ref()
+                .map_or(&[], |packed| packed.as_slice()),
+            &numbers_to_bytes(&self.sent),
+            &numbers_to_bytes(&self.received),
+        ])
+    }
+
+    pub(crate) fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
+        let fields = unpack(bytes)?;
+        let [account, proposed, sent, received] = fields.as_slice() else {
+            return Err(RecordError);
+        };
+        Ok(Self {
+            account: account_from_bytes(account)?,
+            proposed: if proposed.is_empty() {
+                None
+            } else {
+                Some(account_from_bytes(proposed)?)
+            },
+            pinned: true,
+            claimed: 0,
+            sent: numbers_from_bytes(sent)?,
+            received: numbers_from_bytes(received)?,
+        })
+    }
+}
+
+pub(crate) fn peer_key(address: &Address) -> String {
+    format!("peer/{address}")
+}
+
+fn account_from_bytes(bytes: &[u8]) -> Result<VerifiedAccount, RecordError> {
+    let fields = unpack(bytes)?;
+    let [key, manifest, signature] = fields.as_slice() else {
+        return Err(RecordError);
+    };
+    let key = AccountKey::from_slice(key).map_err(|_| RecordError)?;
+    let manifest = Signed::from_parts(manifest, signature)
+        .map_err(|_| RecordError)?
+        .verify(&key)
+        .map_err(|_| RecordError)?;
+    Ok(VerifiedAccount { key, manifest })
+}
+
+fn numbers_to_bytes(numbers: &BTreeMap<DeviceId, u64>) -> Vec<u8> {
+    numbers
+        .iter()
+        .flat_map(|(id, number)| id.as_bytes().iter().copied().chain(number.to_be_bytes()))
+        .collect()
+}
+
+fn numbers_from_bytes(bytes: &[u8]) -> Result<BTreeMap<DeviceId, u64>, RecordError> {
+    bytes
+        .chunks(24)
+        .map(|entry| {
+            let (id, number) = entry.split_at_checked(16).ok_or(RecordError)?;
+            Ok((
+                DeviceId::from_slice(id).map_err(|_| RecordError)?,
+                u64_of(number)?,
+            ))
+        })
+        .collect()
+}

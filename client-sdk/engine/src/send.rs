@@ -1,0 +1,268 @@
+//! From a queued message to a request the server has taken.
+//!
+//! ```text
+//!  queued ──▶ account known? ──▶ sessions with every device? ──▶ encrypted ──▶ taken
+//!               │ no: ask for it     │ no: fetch prekeys             ▲  │
+//!               ▼                    ▼                               └──┘ the device list has changed
+//! ```
+
+use sottovoce_crypto::Session;
+use sottovoce_crypto::statements::{Address, DeviceId};
+use sottovoce_proto::v1;
+
+use crate::codec;
+use crate::engine::{Engine, InputError};
+use crate::event::{Body, EventKind, MessageId, SendFailure};
+use crate::io::{Call, Refusal, Reply};
+use crate::outbox::{OUTBOX_LIMIT, Outgoing};
+use crate::turn::{Purpose, Turn};
+use crate::wire;
+
+/// A device list changes rarely; a server that says so more often for one message is not to be followed.
+const MISMATCH_LIMIT: u8 = 4;
+
+impl Engine {
+    pub(crate) fn queue(
+        &mut self,
+        to: &Address,
+        body: Body,
+        turn: &mut Turn<'_>,
+    ) -> Result<MessageId, InputError> {
+        codec::check_body(&body)?;
+        if *to == self.own.party.address {
+            return Err(InputError::ToOneself);
+        }
+        if self.outbox.len() >= OUTBOX_LIMIT {
+            return Err(InputError::OutboxFull);
+        }
+        let message = Outgoing {
+            number: turn.counters.outbox(),
+            to: to.clone(),
+            message_id: MessageId(turn.random_id()),
+            client_message_id: turn.random_id(),
+            queued_at_ms: turn.now,
+            body,
+            request: None,
+            mismatches: 0,
+        };
+        let message_id = message.message_id;
+        turn.put(message.key(), message.to_record());
+        self.outbox.push(message);
+        self.advance(to, turn);
+        Ok(message_id)
+    }
+
+    /// Takes every recipient's next message as far as it gets.
+    pub(crate) fn drive_outbox(&mut self, turn: &mut Turn<'_>) {
+        for to in self.outbox.recipients() {
+            self.advance(&to, turn);
+        }
+    }
+
+    /// Takes a recipient's next message one step further.
+    pub(crate) fn advance(&mut self, to: &Address, turn: &mut Turn<'_>) {
+        if !self.online || self.busy.contains(to) || self.fetching.contains(to) {
+            return;
+        }
+        let Some(message) = self.outbox.head(to) else {
+            return;
+        };
+        let Some(peer) = self.peers.get(to) else {
+            self.fetch_account(to, turn);
+            return;
+        };
+        if peer.proposed.is_some() {
+            return; // held until the user accepts the changed account key
+        }
+        if let Some(request) = message.request.clone() {
+            self.busy.insert(to.clone());
+            turn.call(Purpose::Send(to.clone()), Call::Send(request));
+            return;
+        }
+        let without: Vec<Vec<u8>> = peer
+            .device_ids()
+            .into_iter()
+            .filter(|device_id| !self.sessions.has(to, *device_id))
+            .map(|device_id| device_id.as_bytes().to_vec())
+            .collect();
+        if without.is_empty() {
+            self.encrypt_head(to, turn);
+        } else {
+            self.busy.insert(to.clone());
+            let request = v1::FetchPrekeyBundlesRequest {
+                address: to.to_string(),
+                device_ids: without,
+            };
+            turn.call(Purpose::Bundles(to.clone()), Call::FetchPrekeyBundles(request));
+        }
+    }
+
+    fn encrypt_head(&mut self, to: &Address, turn: &mut Turn<'_>) {
+        let (Some(message), Some(peer)) = (self.outbox.head(to), self.peers.get_mut(to)) else {
+            return;
+        };
+        let mut messages = Vec::new();
+        for device_id in peer.device_ids() {
+            let plaintext = codec::encode(message, peer, device_id, &self.own.manifest);
+            match self.sessions.encrypt(to, device_id, &plaintext, turn) {
+                Some(Ok(ciphertext)) => messages.push(v1::DeviceMessage {
+                    device_id: device_id.as_bytes().to_vec(),
+                    ciphertext,
+                }),
+                // The length was checked when the message was queued and the session when it was made.
+                Some(Err(_)) | None => return self.fail_head(to, SendFailure::Refused, turn),
+            }
+        }
+        let request = v1::SendRequest {
+            recipient: to.to_string(),
+            client_message_id: message.client_message_id.to_vec(),
+            messages,
+        };
+        message.request = Some(request.clone());
+        turn.put(message.key(), message.to_record());
+        peer.persist(turn);
+        self.busy.insert(to.clone());
+        turn.call(Purpose::Send(to.clone()), Call::Send(request));
+    }
+
+    pub(crate) fn bundles_answered(
+        &mut self,
+        to: &Address,
+        answer: Result<Reply, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.busy.remove(to);
+        match answer {
+            Ok(Reply::Bundles(response)) => match self.begin_sessions(to, &response, turn) {
+                Ok(()) => self.advance(to, turn),
+                Err(wire::NotVerified) => self.fail_head(to, SendFailure::RecipientNotVerified, turn),
+            },
+            Err(Refusal::Because(v1::ErrorReason::DeviceUnknown | v1::ErrorReason::AccountUnknown)) => {
+                self.fetch_account(to, turn);
+            }
+            // Not published yet, or no answer: tried again at the next tick or connection.
+            _ => {}
+        }
+    }
+
+    fn begin_sessions(
+        &mut self,
+        to: &Address,
+        response: &v1::FetchPrekeyBundlesResponse,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), wire::NotVerified> {
+        for bundle in &response.bundles {
+            let device_id = DeviceId::from_slice(&bundle.device_id).map_err(|_| wire::NotVerified)?;
+            let peer = self.peers.get(to).ok_or(wire::NotVerified)?;
+            let them = peer.party(device_id).ok_or(wire::NotVerified)?;
+            let verified = wire::verify_bundle(bundle, &them.identity_key)?;
+            let session = Session::initiate(turn.rng, &self.own.identity, &self.own.party, &them, &verified)
+                .map_err(|_| wire::NotVerified)?;
+            self.sessions.add(to, device_id, session, turn);
+        }
+        // A bundle left out would have us ask again for ever.
+        let peer = self.peers.get(to).ok_or(wire::NotVerified)?;
+        let complete = peer
+            .device_ids()
+            .into_iter()
+            .all(|device_id| self.sessions.has(to, device_id));
+        if complete { Ok(()) } else { Err(wire::NotVerified) }
+    }
+
+    pub(crate) fn send_answered(
+        &mut self,
+        to: &Address,
+        answer: Result<Reply, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        self.busy.remove(to);
+        match answer {
+            Ok(Reply::Sent(receipt)) => self.taken(to, &receipt, turn),
+            Err(Refusal::Because(v1::ErrorReason::DevicesMismatch)) => self.devices_changed(to, turn),
+            Err(Refusal::Because(v1::ErrorReason::AccountUnknown | v1::ErrorReason::ServerNotLocal)) => {
+                self.fail_head(to, SendFailure::NoSuchAccount, turn);
+            }
+            Err(Refusal::Because(
+                v1::ErrorReason::TooLarge
+                | v1::ErrorReason::FieldInvalid
+                | v1::ErrorReason::MessageIdConflict,
+            )) => self.fail_head(to, SendFailure::Refused, turn),
+            // A full mailbox, a busy server, no answer: tried again, with the same bytes.
+            _ => {}
+        }
+    }
+
+    /// The message was encrypted for other devices than the recipient has now.
+    fn devices_changed(&mut self, to: &Address, turn: &mut Turn<'_>) {
+        let Some(message) = self.outbox.head(to) else {
+            return;
+        };
+        message.mismatches += 1;
+        if message.mismatches >= MISMATCH_LIMIT {
+            self.fail_head(to, SendFailure::Refused, turn);
+        } else {
+            self.discard_encrypted(to, turn);
+            self.fetch_account(to, turn);
+        }
+    }
+
+    fn taken(&mut self, to: &Address, receipt: &v1::SendResponse, turn: &mut Turn<'_>) {
+        let Some(message) = self.outbox.pop(to) else {
+            return;
+        };
+        turn.delete(message.key());
+        if let Some(peer) = self.peers.get_mut(to) {
+            for part in message.request.iter().flat_map(|request| &request.messages) {
+                if let Ok(device_id) = DeviceId::from_slice(&part.device_id) {
+                    peer.note_sent(device_id);
+                }
+            }
+            peer.persist(turn);
+        }
+        turn.event(EventKind::MessageSent {
+            to: to.clone(),
+            message_id: message.message_id,
+            accepted_at_ms: receipt.accepted_at_ms,
+        });
+        self.advance(to, turn);
+    }
+
+    /// Gives the next message up and goes on with the one after it.
+    fn fail_head(&mut self, to: &Address, reason: SendFailure, turn: &mut Turn<'_>) {
+        let Some(message) = self.outbox.pop(to) else {
+            return;
+        };
+        turn.delete(message.key());
+        turn.event(EventKind::MessageFailed {
+            to: to.clone(),
+            message_id: message.message_id,
+            reason,
+        });
+        self.advance(to, turn);
+    }
+
+    /// Gives up every message to an address that has no account, or none that verifies.
+    pub(crate) fn fail_all(&mut self, to: &Address, forged: bool, turn: &mut Turn<'_>) {
+        let reason = if forged {
+            SendFailure::RecipientNotVerified
+        } else {
+            SendFailure::NoSuchAccount
+        };
+        while let Some(message) = self.outbox.pop(to) {
+            turn.delete(message.key());
+            turn.event(EventKind::MessageFailed {
+                to: to.clone(),
+                message_id: message.message_id,
+                reason,
+            });
+        }
+    }
+
+    /// What was encrypted for devices that no longer count is encrypted again.
+    pub(crate) fn discard_encrypted(&mut self, to: &Address, turn: &mut Turn<'_>) {
+        if let Some(message) = self.outbox.head(to) {
+            message.request = None;
+            turn.put(message.key(), message.to_record());
+        }
+    }
+}

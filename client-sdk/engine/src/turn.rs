@@ -1,0 +1,78 @@
+//! One turn of the engine: what one input may use, and what it brings about.
+
+use rand_core::CryptoRng;
+use sottovoce_crypto::statements::Address;
+use sottovoce_proto::v1;
+use zeroize::Zeroizing;
+
+use crate::counters::Counters;
+use crate::event::{Event, EventId, EventKind};
+use crate::io::{Call, Outputs};
+
+/// The time, the randomness and the numbers of one input, and the outputs it gathers.
+pub(crate) struct Turn<'r> {
+    /// Unix time in milliseconds.
+    pub(crate) now: u64,
+    pub(crate) rng: &'r mut dyn CryptoRng,
+    pub(crate) counters: Counters,
+    pub(crate) out: Outputs,
+    /// Calls asked for, and what their answers are for.
+    pub(crate) calls: Vec<(Purpose, Call)>,
+}
+
+/// What the answer to a call is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Purpose {
+    /// To learn or refresh an account.
+    Account(Address),
+    /// To begin sessions with an account's devices.
+    Bundles(Address),
+    /// To send the head of the outbox for an account.
+    Send(Address),
+    /// To publish these prekeys.
+    Publish(v1::PublishPrekeysRequest),
+    /// To learn how many one-time prekeys are left.
+    Count,
+    /// To have an envelope deleted.
+    Acknowledge,
+}
+
+impl<'r> Turn<'r> {
+    pub(crate) fn new(now: u64, rng: &'r mut dyn CryptoRng, counters: Counters) -> Self {
+        Self {
+            now,
+            rng,
+            counters,
+            out: Outputs::default(),
+            calls: Vec::new(),
+        }
+    }
+
+    pub(crate) fn put(&mut self, key: String, value: Zeroizing<Vec<u8>>) {
+        self.out.records.insert(key, Some(value));
+    }
+
+    pub(crate) fn delete(&mut self, key: String) {
+        self.out.records.insert(key, None);
+    }
+
+    pub(crate) fn call(&mut self, purpose: Purpose, call: Call) {
+        self.calls.push((purpose, call));
+    }
+
+    pub(crate) fn event(&mut self, kind: EventKind) {
+        let id = self.counters.event();
+        self.put(event_key(id), kind.to_bytes());
+        self.out.events.push(Event { id, kind });
+    }
+
+    pub(crate) fn random_id(&mut self) -> [u8; 16] {
+        let mut id = [0; 16];
+        self.rng.fill_bytes(&mut id);
+        id
+    }
+}
+
+pub(crate) fn event_key(id: EventId) -> String {
+    format!("event/{}", id.0)
+}
