@@ -9,6 +9,7 @@
 mod common;
 
 use common::{NOW, begun, decrypt, established, restored, rng};
+use proptest::prelude::*;
 use sottovoce_crypto::{
     DecodeError, DecryptError, EncryptError, MAX_FORWARD_JUMP, MAX_PLAINTEXT_LEN, MAX_SKIPPED_AGE_MS,
     MAX_SKIPPED_KEYS, Session, SessionMessage,
@@ -312,4 +313,53 @@ fn sessions_print_no_secret() {
     let rng = &mut rng(14);
     let (alices, bobs) = established(rng);
     assert_eq!(format!("{alices:?}{bobs:?}"), "Session([redacted])".repeat(2));
+}
+
+#[test]
+fn a_new_ratchet_key_out_of_turn_is_refused() {
+    let rng = &mut rng(15);
+    let (mut alices, mut bobs) = established(rng);
+    let answered = {
+        decrypt(&mut bobs, &alices.encrypt(rng, b"one").unwrap()).unwrap();
+        restored(&bobs)
+    };
+    // Two answers that exclude each other, as from a session that was copied: only one can be heard.
+    let answer = bobs.encrypt(rng, b"answer").unwrap();
+    let rival = { answered }.encrypt(rng, b"rival").unwrap();
+    decrypt(&mut alices, &answer).unwrap();
+    refused(&mut alices, &rival);
+    assert!(decrypt(&mut alices, &bobs.encrypt(rng, b"more").unwrap()).is_some());
+}
+
+#[test]
+fn a_chain_ends_when_its_numbers_do() {
+    let rng = &mut rng(16);
+    let (alices, _) = begun(rng);
+    // The number of the next message, in the state of a session that has heard nothing yet.
+    let number = 2 + 42 + 32 + 32 + 1 + 32 + 32;
+    let at = |next: u32| {
+        let mut state = alices.to_bytes();
+        state[number..number + 4].copy_from_slice(&next.to_be_bytes());
+        Session::from_bytes(&state).unwrap()
+    };
+    let mut worn_out = at(u32::MAX);
+    let before = worn_out.to_bytes();
+    assert_eq!(
+        worn_out.encrypt(rng, b"one too many"),
+        Err(EncryptError::Exhausted)
+    );
+    assert_eq!(worn_out.to_bytes(), before);
+    assert!(at(u32::MAX - 1).encrypt(rng, b"the last").is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_reading_a_message_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        version in 0..3_u8,
+        kind in 0..4_u8,
+    ) {
+        let _ = SessionMessage::decode(&bytes);
+        let _ = SessionMessage::decode(&[&[version, kind], bytes.as_slice()].concat());
+    }
 }
