@@ -1,0 +1,25 @@
+//! What the services share.
+
+use std::sync::Arc;
+
+use sottovoce_statements::ServerName;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Challenges;
+use crate::config::Registration;
+use crate::hub::Hub;
+use crate::limits::Limits;
+use crate::store::Store;
+
+/// The state behind all services.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) server_name: ServerName,
+    pub(crate) registration: Registration,
+    pub(crate) limits: Limits,
+    pub(crate) store: Arc<Store>,
+    pub(crate) hub: Hub,
+    pub(crate) challenges: Challenges,
+    /// Cancelled when the server begins to stop.
+    pub(crate) stopping: CancellationToken,
+}

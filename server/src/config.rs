@@ -1,0 +1,72 @@
+//! What a server is told when it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use sottovoce_statements::ServerName;
+
+use crate::limits::Limits;
+
+/// The port the server listens on when told nothing else.
+pub const DEFAULT_PORT: u16 = 7443;
+
+/// How a server is set up. [`Config::default`] is a private server on this machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder the server keeps everything in; created where it is missing. Default
+    /// `sottovoce-data` in the working directory.
+    pub data_dir: PathBuf,
+    /// Where to listen; port 0 takes a free one. Default `127.0.0.1:7443`.
+    pub listen: SocketAddr,
+    /// The part after the `@` of every account here, and the name devices sign in to. Default
+    /// `localhost`. Accounts are bound to it: changing it later locks them out.
+    pub server_name: ServerName,
+    /// Whether new accounts are taken. Default [`Registration::Open`].
+    pub registration: Registration,
+    /// Listen beyond this machine although connections are not encrypted: for closed networks, and
+    /// behind a proxy that speaks TLS. Default `false`.
+    pub allow_plaintext_network: bool,
+    /// How much of everything.
+    pub limits: Limits,
+}
+
+/// Whether new accounts are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Anyone who can reach the server may register.
+    #[default]
+    Open,
+    /// Nobody may; accounts that exist go on as before.
+    Closed,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("sottovoce-data"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            server_name: default_server_name(),
+            registration: Registration::default(),
+            allow_plaintext_network: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+#[allow(clippy::expect_used, reason = "a constant, and a test below parses it")]
+fn default_server_name() -> ServerName {
+    ServerName::parse("localhost").expect("localhost is a server name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_a_private_server_on_this_machine() {
+        let config = Config::default();
+        assert!(config.listen.ip().is_loopback());
+        assert_eq!(config.server_name.as_str(), "localhost");
+        assert!(!config.allow_plaintext_network);
+    }
+}

@@ -1,0 +1,268 @@
+//! What every call passes on its way in and out: its time is bounded, its token is checked before its
+//! body is read, and whatever the gRPC library refuses by itself goes out as one of our refusals.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Request, Response};
+use sottovoce_proto::v1::ErrorReason;
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use crate::auth::TokenHash;
+use crate::clock::now_ms;
+use crate::limits::{Limits, MAX_MAILBOX_REQUEST_LEN, MAX_OPEN_REQUEST_LEN, MAX_PREKEY_REQUEST_LEN};
+use crate::refusal::Refusal;
+use crate::store::{Caller, Store};
+
+/// Taken off a client's deadline, so that the answer arrives before the client stops listening.
+const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+
+/// Puts [`Gate`] in front of the services.
+#[derive(Clone, Debug)]
+pub(crate) struct GateLayer(Arc<Gate>);
+
+/// A service behind the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+/// What the gate knows.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    store: Arc<Store>,
+    calls: Semaphore,
+    timeout: Duration,
+}
+
+/// One call of the protocol.
+struct Call {
+    path: &'static str,
+    needs_token: bool,
+    max_request: usize,
+}
+
+impl GateLayer {
+    pub(crate) fn new(store: Arc<Store>, limits: &Limits) -> Self {
+        Self(Arc::new(Gate {
+            store,
+            calls: Semaphore::new(limits.max_calls),
+            timeout: limits.request_timeout,
+        }))
+    }
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated {
+            gate: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Gated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gate = self.gate.clone();
+        // The clone is not ready yet; the one that was polled is.
+        let next = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move { Ok(gate.pass(request, inner).await) })
+    }
+}
+
+impl Gate {
+    async fn pass<S>(&self, request: Request<Body>, inner: S) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let began = Instant::now();
+        let call = CALLS.iter().find(|call| call.path == request.uri().path());
+        let time = client_deadline(request.headers()).map_or(self.timeout, |theirs| {
+            theirs.saturating_sub(ANSWER_MARGIN).min(self.timeout)
+        });
+        let answer = tokio::time::timeout(time, self.answer(call, request, inner)).await;
+        let response = match answer {
+            Ok(Ok(response)) => typed(response, call),
+            Ok(Err(refusal)) => refused(refusal),
+            Err(_) => refused(Refusal::because(ErrorReason::DeadlineExceeded)),
+        };
+        tracing::debug!(
+            call = call.map_or("other", |call| call.path),
+            code = ?status_code(&response),
+            took_ms = began.elapsed().as_millis(),
+            "answered"
+        );
+        response
+    }
+
+    async fn answer<S>(
+        &self,
+        call: Option<&Call>,
+        mut request: Request<Body>,
+        mut inner: S,
+    ) -> Result<Response<Body>, Refusal>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        // Only calls with a token wait their turn: their bodies are the large ones, and nobody without
+        // a token can hold the turns of those who have one.
+        let _turn = match call {
+            Some(call) if call.needs_token => {
+                let caller = self.authenticate(request.headers()).await?;
+                request.extensions_mut().insert(caller);
+                Some(self.calls.acquire().await)
+            }
+            _ => None,
+        };
+        match inner.call(request).await {
+            Ok(response) => Ok(response),
+            Err(never) => match never {},
+        }
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let hash = TokenHash::presented(headers)?;
+        let caller = self.store.caller(&hash.0, now_ms()).await?;
+        caller.ok_or_else(|| Refusal::because(ErrorReason::TokenInvalid))
+    }
+}
+
+/// The device that makes a call; the gate has put it there.
+pub(crate) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Refusal> {
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| Refusal::because(ErrorReason::TokenMissing))
+}
+
+/// Every call there is. A call missing here is answered as one without a token.
+const CALLS: &[Call] = &[
+    open("/sottovoce.v1.AccountService/Register"),
+    Call {
+        needs_token: true,
+        ..open("/sottovoce.v1.AccountService/GetAccount")
+    },
+    open("/sottovoce.v1.AuthService/BeginAuthentication"),
+    open("/sottovoce.v1.AuthService/CompleteAuthentication"),
+    with_token(
+        "/sottovoce.v1.PrekeyService/PublishPrekeys",
+        MAX_PREKEY_REQUEST_LEN,
+    ),
+    with_token(
+        "/sottovoce.v1.PrekeyService/FetchPrekeyBundles",
+        MAX_PREKEY_REQUEST_LEN,
+    ),
+    with_token("/sottovoce.v1.PrekeyService/CountPrekeys", MAX_PREKEY_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/Send", MAX_MAILBOX_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/Subscribe", MAX_MAILBOX_REQUEST_LEN),
+    with_token(
+        "/sottovoce.v1.MailboxService/Acknowledge",
+        MAX_MAILBOX_REQUEST_LEN,
+    ),
+];
+
+const fn open(path: &'static str) -> Call {
+    Call {
+        path,
+        needs_token: false,
+        max_request: MAX_OPEN_REQUEST_LEN,
+    }
+}
+
+const fn with_token(path: &'static str, max_request: usize) -> Call {
+    Call {
+        path,
+        needs_token: true,
+        max_request,
+    }
+}
+
+/// Gives the refusals of the gRPC library, which carry no reason, the one they should carry. Our own
+/// handlers never answer without one, so what is INTERNAL here is a request that could not be decoded.
+fn typed(response: Response<Body>, call: Option<&Call>) -> Response<Body> {
+    if response.headers().contains_key("grpc-status-details-bin") {
+        return response;
+    }
+    match (status_code(&response), call) {
+        (Code::Unimplemented, _) => refused(Refusal::because(ErrorReason::Unsupported)),
+        (Code::Internal, Some(_)) => refused(Refusal::field("request")),
+        (Code::OutOfRange, Some(call)) => refused(Refusal::too_large("request", call.max_request)),
+        _ => response,
+    }
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    Status::from(refusal).into_http()
+}
+
+/// The status an answer without a body carries in its headers; OK when it has a body.
+fn status_code(response: &Response<Body>) -> Code {
+    response
+        .headers()
+        .get("grpc-status")
+        .map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). What is not one is
+/// no deadline.
+fn client_deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount = digits.parse::<u64>().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3_600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_deadline_is_read_as_grpc_writes_it() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            client_deadline(&headers)
+        };
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for bad in ["", "S", "5", "-1S", "+1S", "123456789S", "1s", "1 S"] {
+            assert_eq!(read(bad), None, "{bad:?} was read as a deadline");
+        }
+    }
+}

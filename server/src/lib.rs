@@ -1,0 +1,48 @@
+//! The Sottovoce reference server: it stores ciphertext, prekeys and who is who, and can read nothing
+//! of what people say.
+//!
+//! `sottovoce-server serve` runs it as a program; this library is the same server for tests, examples
+//! and programs that bring their own `main`. What each call means is in `proto/PROTOCOL.md`, how to run
+//! it in `server/OPERATING.md`.
+//!
+//! ```
+//! use sottovoce_server::{Config, Server};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! let config = Config {
+//!     data_dir: folder.path().join("data"),
+//!     listen: "127.0.0.1:0".parse()?,
+//!     ..Config::default()
+//! };
+//! let server = Server::bind(config).await?;
+//! println!("listening on {}", server.local_addr());
+//! server.serve(std::future::ready(())).await?; // stops at once; give it a signal to wait for
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod app;
+mod auth;
+mod clock;
+mod config;
+mod connections;
+mod fields;
+mod gate;
+mod hub;
+mod limits;
+mod refusal;
+mod server;
+mod service;
+mod store;
+mod stream;
+
+pub use config::{Config, DEFAULT_PORT, Registration};
+pub use limits::{
+    Limits, MAX_ACKNOWLEDGED, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN,
+    MAX_OPEN_REQUEST_LEN, MAX_PREKEY_REQUEST_LEN, MAX_PUBLISHED_PREKEYS, MAX_RESPONSE_LEN,
+};
+pub use server::{ServeError, Server};
+pub use sottovoce_statements::ServerName;
+pub use store::StartError;

@@ -1,0 +1,111 @@
+//! Every limit of the server, each with its reason. What is a `const` here is part of the protocol;
+//! what is a field of [`Limits`] is the operator's to choose.
+
+use std::time::Duration;
+
+/// Longest ciphertext for one device, in bytes: the longest padded message of `crypto/SPEC.md` and its
+/// header fit twice over.
+pub const MAX_CIPHERTEXT_LEN: usize = 128 * 1024;
+
+/// Devices an account may have, and so messages in one send and bundles in one fetch.
+pub const MAX_DEVICES: usize = sottovoce_statements::MAX_DEVICES;
+
+/// One-time prekeys in one request: a device's whole first supply.
+pub const MAX_PUBLISHED_PREKEYS: usize = 100;
+
+/// Envelope ids in one acknowledgement: more than any window.
+pub const MAX_ACKNOWLEDGED: usize = 256;
+
+/// Largest request of the account and auth services, in bytes. These are answered before anything is
+/// known of the caller, and a registration fits four times.
+pub const MAX_OPEN_REQUEST_LEN: usize = 16 * 1024;
+
+/// Largest prekey request, in bytes: a signed prekey and 100 one-time ones fit twice.
+pub const MAX_PREKEY_REQUEST_LEN: usize = 16 * 1024;
+
+/// Largest mailbox request, in bytes: the longest ciphertext for each device, and their frames.
+pub const MAX_MAILBOX_REQUEST_LEN: usize = MAX_DEVICES * (MAX_CIPHERTEXT_LEN + 64) + 1024;
+
+/// Largest single response message, in bytes: an envelope with the longest ciphertext, twice.
+pub const MAX_RESPONSE_LEN: usize = 2 * MAX_CIPHERTEXT_LEN;
+
+/// Largest header list of a request, in bytes: a token and what clients and proxies add.
+pub const MAX_HEADER_LIST_LEN: u32 = 16 * 1024;
+
+/// What the operator may choose. The defaults suit one small machine.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections. Beyond these, new ones are closed at once. Default 900: with the database's
+    /// files it stays below the 1,024 descriptors most systems give a process.
+    pub max_connections: usize,
+    /// Concurrent calls on one connection. Default 100, what HTTP/2 (RFC 9113 section 6.5.2) recommends
+    /// as a minimum.
+    pub max_calls_per_connection: u32,
+    /// Calls being answered at one time, streams not counted once they flow. Default 512, which bounds
+    /// what request bodies can hold in memory.
+    pub max_calls: usize,
+    /// Open mailbox streams, one per device. Default 10,000.
+    pub max_streams: usize,
+    /// How long a call may take, however long its own deadline. Default 15 seconds: a healthy disk
+    /// answers in milliseconds, and clients retry.
+    pub request_timeout: Duration,
+    /// How long a new connection may stay silent. Default 10 seconds.
+    pub first_byte_timeout: Duration,
+    /// Pause between HTTP/2 pings to a client, and how long its answer may take. Default 30 and
+    /// 20 seconds: mobile networks forget idle connections, and dead ones must not hold their place.
+    pub keepalive: (Duration, Duration),
+    /// Accounts. Default 100,000.
+    pub max_accounts: u64,
+    /// How long a challenge is good for. Default 2 minutes.
+    pub challenge_lifetime: Duration,
+    /// Used challenges remembered until they expire. Default 65,536, about 6 MiB; when full, nobody
+    /// signs in until some expire (fails closed).
+    pub max_used_challenges: usize,
+    /// How long an access token is good for. Default 15 minutes.
+    pub access_token_lifetime: Duration,
+    /// Access tokens per device; the oldest gives way. Default 8: one is in use, the rest are leftovers
+    /// of restarts.
+    pub max_tokens_per_device: u32,
+    /// One-time prekeys kept per device. Default 200: two full supplies.
+    pub max_one_time_prekeys: u32,
+    /// Envelopes waiting in one mailbox. Default 10,000. A full mailbox refuses and drops nothing.
+    pub max_mailbox_messages: u64,
+    /// Ciphertext waiting in one mailbox, in bytes. Default 64 MiB.
+    pub max_mailbox_bytes: u64,
+    /// Envelopes a stream delivers beyond those acknowledged. Default 128.
+    pub delivery_window: u64,
+    /// How long the answer to a send is remembered for its repeats. Default 7 days.
+    pub receipt_lifetime: Duration,
+    /// Pause between sweeps of what has had its time. Default 1 hour.
+    pub sweep_interval: Duration,
+    /// How long open calls may take to end when the server stops. Default 10 seconds.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        Self {
+            max_connections: 900,
+            max_calls_per_connection: 100,
+            max_calls: 512,
+            max_streams: 10_000,
+            request_timeout: Duration::from_secs(15),
+            first_byte_timeout: Duration::from_secs(10),
+            keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
+            max_accounts: 100_000,
+            challenge_lifetime: Duration::from_secs(2 * MINUTE),
+            max_used_challenges: 65_536,
+            access_token_lifetime: Duration::from_secs(15 * MINUTE),
+            max_tokens_per_device: 8,
+            max_one_time_prekeys: 200,
+            max_mailbox_messages: 10_000,
+            max_mailbox_bytes: 64 * 1024 * 1024,
+            delivery_window: 128,
+            receipt_lifetime: Duration::from_secs(7 * 24 * HOUR),
+            sweep_interval: Duration::from_secs(HOUR),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}

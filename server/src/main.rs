@@ -1,0 +1,3 @@
+//! `sottovoce-server`: the command line of the reference server.
+
+fn main() {}

@@ -1,0 +1,179 @@
+//! Why a call was refused, and how that is told: a gRPC status with a `google.rpc.ErrorInfo` in its
+//! details. PROTOCOL.md has the same table for those who read it from outside.
+
+use std::collections::HashMap;
+
+use prost::Message;
+use prost_types::Any;
+use sottovoce_proto::ERROR_DOMAIN;
+use sottovoce_proto::v1::{DeviceMismatch, ErrorReason};
+use tonic::{Code, Status};
+use tonic_types::pb;
+
+use crate::store::ReadError;
+
+/// A refusal: its reason, and what may be said about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    reason: ErrorReason,
+    field: Option<&'static str>,
+    limit: Option<u64>,
+    mismatch: Option<DeviceMismatch>,
+}
+
+impl Refusal {
+    pub(crate) fn because(reason: ErrorReason) -> Self {
+        Self {
+            reason,
+            field: None,
+            limit: None,
+            mismatch: None,
+        }
+    }
+
+    /// A field is absent, of the wrong length, out of range or malformed.
+    pub(crate) fn field(field: &'static str) -> Self {
+        Self::because(ErrorReason::FieldInvalid).at(field)
+    }
+
+    pub(crate) fn too_large(field: &'static str, limit: usize) -> Self {
+        Self::because(ErrorReason::TooLarge).at(field).limit(limit as u64)
+    }
+
+    pub(crate) fn mismatch(missing: Vec<Vec<u8>>, extra: Vec<Vec<u8>>) -> Self {
+        Self {
+            mismatch: Some(DeviceMismatch { missing, extra }),
+            ..Self::because(ErrorReason::DevicesMismatch)
+        }
+    }
+
+    pub(crate) fn at(self, field: &'static str) -> Self {
+        Self {
+            field: Some(field),
+            ..self
+        }
+    }
+
+    pub(crate) fn limit(self, limit: u64) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
+        }
+    }
+
+    fn details(&self) -> Vec<Any> {
+        let mut metadata = HashMap::new();
+        if let Some(field) = self.field {
+            metadata.insert("field".to_owned(), field.to_owned());
+        }
+        if let Some(limit) = self.limit {
+            metadata.insert("limit".to_owned(), limit.to_string());
+        }
+        let info = pb::ErrorInfo {
+            reason: self.reason.as_reason().to_owned(),
+            domain: ERROR_DOMAIN.to_owned(),
+            metadata,
+        };
+        let mismatch = self.mismatch.as_ref().map(|mismatch| Any {
+            type_url: "type.googleapis.com/sottovoce.v1.DeviceMismatch".to_owned(),
+            value: mismatch.encode_to_vec(),
+        });
+        let info = Any {
+            type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(),
+            value: info.encode_to_vec(),
+        };
+        std::iter::once(info).chain(mismatch).collect()
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, message) = code_and_message(refusal.reason);
+        let details = pb::Status {
+            code: code as i32,
+            message: message.to_owned(),
+            details: refusal.details(),
+        };
+        Self::with_details(code, message, details.encode_to_vec().into())
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(_: ReadError) -> Self {
+        Self::because(ErrorReason::Internal)
+    }
+}
+
+fn code_and_message(reason: ErrorReason) -> (Code, &'static str) {
+    use ErrorReason as R;
+    match reason {
+        R::FieldInvalid => (Code::InvalidArgument, "a field is absent or malformed"),
+        R::TooLarge => (Code::InvalidArgument, "larger than the server accepts"),
+        R::SignatureInvalid => (Code::InvalidArgument, "a signature does not verify"),
+        R::AddressTaken => (Code::AlreadyExists, "the address belongs to another account"),
+        R::IdentityTaken => (
+            Code::AlreadyExists,
+            "a key or device id is in use by another account",
+        ),
+        R::ServerNotLocal => (Code::InvalidArgument, "the address names another server"),
+        R::AccountUnknown => (Code::NotFound, "no such account"),
+        R::DeviceUnknown => (Code::NotFound, "no such device"),
+        R::ChallengeExpired => (Code::Unauthenticated, "the challenge has expired: begin again"),
+        R::ChallengeInvalid => (
+            Code::Unauthenticated,
+            "not a challenge of this server for this device",
+        ),
+        R::ChallengeUsed => (Code::Unauthenticated, "the challenge has been used: begin again"),
+        R::TokenMissing => (Code::Unauthenticated, "the call needs an access token"),
+        R::TokenInvalid => (
+            Code::Unauthenticated,
+            "the access token is not good: authenticate again",
+        ),
+        R::PrekeyConflict => (Code::AlreadyExists, "a prekey id is in use with another key"),
+        R::PrekeyLimit => (Code::ResourceExhausted, "more prekeys than the server keeps"),
+        R::PrekeysMissing => (Code::FailedPrecondition, "a device has no signed prekey yet"),
+        R::DevicesMismatch => (Code::FailedPrecondition, "not exactly the recipient's devices"),
+        R::MessageIdConflict => (Code::AlreadyExists, "the message id was used for another request"),
+        R::MailboxFull => (
+            Code::ResourceExhausted,
+            "the recipient's mailbox is full: try later",
+        ),
+        R::ServerFull => (Code::ResourceExhausted, "the server is full: try later"),
+        R::RegistrationClosed => (Code::PermissionDenied, "the server takes no new accounts"),
+        R::ShuttingDown => (
+            Code::Unavailable,
+            "the server is stopping: reconnect with backoff",
+        ),
+        R::StreamDisplaced => (Code::Aborted, "a newer stream of this device took its place"),
+        R::DeadlineExceeded => (Code::DeadlineExceeded, "out of time: repeat with the same ids"),
+        R::Unsupported => (Code::Unimplemented, "the server has no such call or encoding"),
+        R::Internal | R::Unspecified => (Code::Internal, "the server failed: repeat with the same ids"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::StatusExt;
+
+    #[test]
+    fn a_refusal_tells_any_grpc_client_its_reason_and_field() {
+        let status = Status::from(Refusal::too_large("messages", 16));
+        let info = status.get_error_details().error_info().cloned().unwrap();
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("TOO_LARGE", "sottovoce.v1")
+        );
+        assert_eq!(info.metadata["field"], "messages");
+        assert_eq!(info.metadata["limit"], "16");
+    }
+
+    #[test]
+    fn only_failures_of_the_server_itself_are_internal() {
+        for value in 1..=26 {
+            let reason = ErrorReason::try_from(value).unwrap();
+            let internal = code_and_message(reason).0 == Code::Internal;
+            assert_eq!(internal, reason == ErrorReason::Internal);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The server: bound, then serving, then stopped.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sottovoce_proto::FILE_DESCRIPTOR_SET;
+use sottovoce_proto::v1::account_service_server::AccountServiceServer;
+use sottovoce_proto::v1::auth_service_server::AuthServiceServer;
+use sottovoce_proto::v1::mailbox_service_server::MailboxServiceServer;
+use sottovoce_proto::v1::prekey_service_server::PrekeyServiceServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::server::Server as Transport;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tonic_web::GrpcWebLayer;
+
+use crate::app::App;
+use crate::auth::Challenges;
+use crate::clock::{millis, now_ms};
+use crate::config::Config;
+use crate::connections::incoming;
+use crate::gate::GateLayer;
+use crate::hub::Hub;
+use crate::limits::{
+    Limits, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_OPEN_REQUEST_LEN, MAX_PREKEY_REQUEST_LEN,
+    MAX_RESPONSE_LEN,
+};
+use crate::service::{Accounts, Auth, Mailboxes, Prekeys};
+use crate::store::{StartError, Store, Sweep};
+
+/// What `grpc.health.v1.Health` answers for, besides the server as a whole.
+const SERVICES: [&str; 4] = [
+    "sottovoce.v1.AccountService",
+    "sottovoce.v1.AuthService",
+    "sottovoce.v1.MailboxService",
+    "sottovoce.v1.PrekeyService",
+];
+
+/// A server that is bound to its address and has its database open.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    app: Arc<App>,
+}
+
+/// Why a server stopped other than it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The gRPC transport failed.
+    #[error("serving failed")]
+    Transport(#[from] tonic::transport::Error),
+    /// The protocol's description, for gRPC reflection, could not be read.
+    #[error("the protocol's own description could not be read")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl Server {
+    /// Binds the address, opens the database and brings its tables up to date. Clients that connect
+    /// from here on are answered once [`Server::serve`] runs.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what stands in the way.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let address = config.listen;
+        if !address.ip().is_loopback() && !config.allow_plaintext_network {
+            return Err(StartError::PlaintextNetwork { address });
+        }
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        let hub = Hub::new(config.limits.max_streams);
+        let store = Store::open(&config.data_dir, &config.limits, hub.clone()).await?;
+        let challenges = Challenges::new(config.server_name.clone(), &config.limits)
+            .map_err(|_| StartError::Randomness)?;
+        let app = App {
+            server_name: config.server_name,
+            registration: config.registration,
+            limits: config.limits,
+            store: Arc::new(store),
+            hub,
+            challenges,
+            stopping: CancellationToken::new(),
+        };
+        Ok(Self {
+            listener,
+            local_addr,
+            app: Arc::new(app),
+        })
+    }
+
+    /// Where the server listens, with the port it got.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Where the database file is.
+    #[must_use]
+    pub fn database_path(&self) -> PathBuf {
+        self.app.store.database_path()
+    }
+
+    /// Whether this start created the database.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.app.store.is_new()
+    }
+
+    /// Serves until `shutdown` is done, then stops in order: no new connections, streams end with a
+    /// reason, calls in flight finish, the database is closed. Takes no longer for that than
+    /// [`Limits::shutdown_grace`] and one last commit.
+    ///
+    /// # Errors
+    /// [`ServeError`] when the transport fails; the database is closed in order all the same.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { listener, app, .. } = self;
+        let limits = &app.limits;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        report(&health, ServingStatus::Serving).await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()?;
+        let routes = routes(&app).add_service(health_service).add_service(reflection);
+        let cut = CancellationToken::new();
+        // Whatever ends this function, also being dropped, closes the connections it has opened.
+        let _cut_at_the_end = cut.clone().drop_guard();
+        let connections = incoming(listener, limits, cut.clone());
+        let sweeper = tokio::spawn(sweep(app.clone()));
+        let stop = async {
+            shutdown.await;
+            app.stopping.cancel();
+            report(&health, ServingStatus::NotServing).await;
+            close_watches(health).await;
+        };
+        let serving = transport(limits)
+            .layer(GrpcWebLayer::new())
+            .layer(GateLayer::new(app.store.clone(), limits))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(connections, stop);
+        let result = tokio::select! {
+            result = serving => result,
+            () = out_of_patience(&app) => Ok(()),
+        };
+        cut.cancel();
+        app.stopping.cancel();
+        sweeper.abort();
+        app.store.close().await;
+        Ok(result?)
+    }
+}
+
+fn transport(limits: &Limits) -> Transport {
+    let (interval, timeout) = limits.keepalive;
+    Transport::builder()
+        // gRPC-Web speaks HTTP/1.1.
+        .accept_http1(true)
+        .max_concurrent_streams(limits.max_calls_per_connection)
+        .http2_keepalive_interval(Some(interval))
+        .http2_keepalive_timeout(Some(timeout))
+        .http2_max_header_list_size(MAX_HEADER_LIST_LEN)
+}
+
+fn routes(app: &Arc<App>) -> Routes {
+    Routes::new(
+        AccountServiceServer::new(Accounts(app.clone()))
+            .max_decoding_message_size(MAX_OPEN_REQUEST_LEN)
+            .max_encoding_message_size(MAX_RESPONSE_LEN),
+    )
+    .add_service(
+        AuthServiceServer::new(Auth(app.clone()))
+            .max_decoding_message_size(MAX_OPEN_REQUEST_LEN)
+            .max_encoding_message_size(MAX_RESPONSE_LEN),
+    )
+    .add_service(
+        PrekeyServiceServer::new(Prekeys(app.clone()))
+            .max_decoding_message_size(MAX_PREKEY_REQUEST_LEN)
+            .max_encoding_message_size(MAX_RESPONSE_LEN),
+    )
+    .add_service(
+        MailboxServiceServer::new(Mailboxes(app.clone()))
+            .max_decoding_message_size(MAX_MAILBOX_REQUEST_LEN)
+            .max_encoding_message_size(MAX_RESPONSE_LEN),
+    )
+}
+
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES.iter().copied().chain([""]) {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// Watchers have been told; without this their streams would stay open and hold up the stop.
+async fn close_watches(mut health: HealthReporter) {
+    for service in SERVICES.iter().copied().chain([""]) {
+        health.clear_service_status(service).await;
+    }
+}
+
+async fn out_of_patience(app: &App) {
+    app.stopping.cancelled().await;
+    tokio::time::sleep(app.limits.shutdown_grace).await;
+    tracing::warn!("some calls did not end in time and were cut");
+}
+
+/// Forgets what has had its time: at the start, and then in regular intervals.
+async fn sweep(app: Arc<App>) {
+    /// Between the batches of one sweep, so that the writer's other callers come first.
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut ticks = tokio::time::interval(app.limits.sweep_interval.max(PAUSE));
+    loop {
+        ticks.tick().await;
+        loop {
+            let now_ms = now_ms();
+            let batch = Sweep {
+                receipts_before_ms: now_ms.saturating_sub(millis(app.limits.receipt_lifetime)),
+                now_ms,
+            };
+            match app.store.write(batch).await {
+                Ok(true) => tokio::time::sleep(PAUSE).await,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "a sweep was put off");
+                    break;
+                }
+            }
+        }
+    }
+}

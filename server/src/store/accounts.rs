@@ -1,0 +1,205 @@
+//! Accounts and their devices.
+
+use sottovoce_proto::v1::SignedStatement;
+use sottovoce_statements::{AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, Verified};
+use sqlx::{SqliteConnection, query, query_as};
+
+use super::rows::{id, to_db};
+use super::writer::{Tx, Write, WriteError};
+use super::{ReadError, Store};
+
+/// Creates an account with its first devices.
+pub(crate) struct Register {
+    pub(crate) account_key: AccountKey,
+    pub(crate) manifest: Verified<DeviceManifest>,
+    /// One for each device of the manifest, in its order.
+    pub(crate) bindings: Vec<Verified<DeviceBinding>>,
+    pub(crate) now_ms: u64,
+    /// Whether new accounts are taken. An identical repeat succeeds either way.
+    pub(crate) open: bool,
+    pub(crate) max_accounts: u64,
+}
+
+/// Why an account was not created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegisterRefusal {
+    AddressTaken,
+    /// The named part belongs to another account.
+    IdentityTaken(&'static str),
+    Closed,
+    Full,
+}
+
+/// An account as others may see it.
+pub(crate) struct StoredAccount {
+    pub(crate) account_key: Vec<u8>,
+    pub(crate) manifest: SignedStatement,
+    pub(crate) bindings: Vec<SignedStatement>,
+}
+
+impl Write for Register {
+    type Output = ();
+    type Refusal = RegisterRefusal;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<RegisterRefusal>> {
+        if let Some(stored) = load_account(tx.conn, &self.manifest.address).await? {
+            return if self.is_same_as(&stored) {
+                Ok(())
+            } else {
+                Err(WriteError::Refused(RegisterRefusal::AddressTaken))
+            };
+        }
+        if !self.open {
+            return Err(WriteError::Refused(RegisterRefusal::Closed));
+        }
+        let (accounts,): (i64,) = query_as("SELECT COUNT(*) FROM accounts")
+            .fetch_one(&mut *tx.conn)
+            .await?;
+        if accounts >= to_db(self.max_accounts) {
+            return Err(WriteError::Refused(RegisterRefusal::Full));
+        }
+        self.check_unused(tx.conn).await?;
+        self.insert(tx.conn).await
+    }
+}
+
+impl Register {
+    fn is_same_as(&self, stored: &StoredAccount) -> bool {
+        stored.account_key == self.account_key.as_bytes()
+            && stored.manifest == to_message(&self.manifest)
+            && stored
+                .bindings
+                .iter()
+                .eq(self.bindings.iter().map(to_message).collect::<Vec<_>>().iter())
+    }
+
+    /// Keys and device ids name one account each: two with the same could pass for each other.
+    async fn check_unused(&self, conn: &mut SqliteConnection) -> Result<(), WriteError<RegisterRefusal>> {
+        let taken = |field| Err(WriteError::Refused(RegisterRefusal::IdentityTaken(field)));
+        let key = query("SELECT 1 FROM accounts WHERE account_key = ?")
+            .bind(self.account_key.as_bytes().as_slice())
+            .fetch_optional(&mut *conn)
+            .await?;
+        if key.is_some() {
+            return taken("account_key");
+        }
+        for device in &self.manifest.devices {
+            let device = query("SELECT 1 FROM devices WHERE id = ? OR identity_key = ?")
+                .bind(id(&device.device_id))
+                .bind(device.identity_key.as_bytes().as_slice())
+                .fetch_optional(&mut *conn)
+                .await?;
+            if device.is_some() {
+                return taken("manifest.devices");
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, conn: &mut SqliteConnection) -> Result<(), WriteError<RegisterRefusal>> {
+        let (account,): (i64,) = query_as(
+            "INSERT INTO accounts (address, account_key, manifest_version, manifest_statement, \
+             manifest_signature, created_at_ms) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        )
+        .bind(self.manifest.address.as_str())
+        .bind(self.account_key.as_bytes().as_slice())
+        .bind(to_db(self.manifest.version))
+        .bind(self.manifest.signed().statement_bytes())
+        .bind(self.manifest.signed().signature_bytes().as_slice())
+        .bind(to_db(self.now_ms))
+        .fetch_one(&mut *conn)
+        .await?;
+        for (position, (device, binding)) in self.manifest.devices.iter().zip(&self.bindings).enumerate() {
+            query(
+                "INSERT INTO devices (id, account, position, identity_key, binding_statement, \
+                 binding_signature) VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(id(&device.device_id))
+            .bind(account)
+            .bind(to_db(position as u64))
+            .bind(device.identity_key.as_bytes().as_slice())
+            .bind(binding.signed().statement_bytes())
+            .bind(binding.signed().signature_bytes().as_slice())
+            .execute(&mut *conn)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The account at `address`, if there is one.
+    pub(crate) async fn account(&self, address: &Address) -> Result<Option<StoredAccount>, ReadError> {
+        let mut conn = self.readers.acquire().await?;
+        Ok(load_account(&mut conn, address).await?)
+    }
+
+    /// The identity key of a device, if the server knows the device.
+    pub(crate) async fn identity_key(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, ReadError> {
+        let key: Option<(Vec<u8>,)> = query_as("SELECT identity_key FROM devices WHERE id = ?")
+            .bind(id(device))
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(key.map(|(key,)| key))
+    }
+}
+
+type AccountRow = (i64, Vec<u8>, Vec<u8>, Vec<u8>);
+
+async fn load_account(
+    conn: &mut SqliteConnection,
+    address: &Address,
+) -> Result<Option<StoredAccount>, sqlx::Error> {
+    let row: Option<AccountRow> = query_as(
+        "SELECT id, account_key, manifest_statement, manifest_signature FROM accounts WHERE address = ?",
+    )
+    .bind(address.as_str())
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some((account, account_key, statement, signature)) = row else {
+        return Ok(None);
+    };
+    let bindings: Vec<(Vec<u8>, Vec<u8>)> = query_as(
+        "SELECT binding_statement, binding_signature FROM devices WHERE account = ? ORDER BY position",
+    )
+    .bind(account)
+    .fetch_all(&mut *conn)
+    .await?;
+    Ok(Some(StoredAccount {
+        account_key,
+        manifest: SignedStatement { statement, signature },
+        bindings: bindings
+            .into_iter()
+            .map(|(statement, signature)| SignedStatement { statement, signature })
+            .collect(),
+    }))
+}
+
+/// The account's row number and its device ids in the manifest's order.
+pub(super) async fn load_devices(
+    conn: &mut SqliteConnection,
+    address: &Address,
+) -> Result<Option<Vec<DeviceId>>, sqlx::Error> {
+    let account: Option<(i64,)> = query_as("SELECT id FROM accounts WHERE address = ?")
+        .bind(address.as_str())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some((account,)) = account else {
+        return Ok(None);
+    };
+    let rows: Vec<(Vec<u8>,)> = query_as("SELECT id FROM devices WHERE account = ? ORDER BY position")
+        .bind(account)
+        .fetch_all(&mut *conn)
+        .await?;
+    rows.iter()
+        .map(|(device,)| super::rows::fixed(device).map(DeviceId::from_bytes))
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+fn to_message<S>(statement: &Verified<S>) -> SignedStatement {
+    SignedStatement {
+        statement: statement.signed().statement_bytes().to_vec(),
+        signature: statement.signed().signature_bytes().to_vec(),
+    }
+}
