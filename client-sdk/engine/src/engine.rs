@@ -199,6 +199,12 @@ impl Engine {
         (!self.own.registered).then(|| self.own.registration())
     }
 
+    /// Whether the server holds this device's prekeys, so that others can begin sessions with it.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.prekeys.unpublished().is_none()
+    }
+
     /// Signs the server's challenge, for this device's own server and nobody else's.
     ///
     /// # Errors

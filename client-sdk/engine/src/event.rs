@@ -161,6 +161,17 @@ pub struct ReceivedMessage {
     pub body: Body,
 }
 
+impl ReceivedMessage {
+    /// The words, if that is what it is.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.body {
+            Body::Text(text) => Some(text),
+            Body::Unsupported => None,
+        }
+    }
+}
+
 /// Why a message will not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,0 +1,258 @@
+//! The client an app holds: a handle to the driver, and the stream of events.
+
+use std::time::Duration;
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use sottovoce_engine::{Body, Engine, Event, EventId, Input, MessageId, Outputs, Refusal};
+use sottovoce_proto::v1::ErrorReason;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::Config;
+use crate::driver::{Command, Driver, now_ms};
+use crate::error::{ClientError, OpenError, RegisterError};
+use crate::store::Store;
+use crate::transport::Transport;
+
+/// Commands waiting for the driver; more make the caller wait.
+const COMMANDS: usize = 64;
+
+/// How long registering waits for the first prekeys to be published.
+const REACHABLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One device of one account. Cheap to clone; the client runs until it is [closed](Self::close) or
+/// every clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: Address,
+    device_id: DeviceId,
+    account_key: AccountKey,
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+}
+
+/// What has happened, oldest first. Whatever is not [acknowledged](Client::acknowledge) comes again when
+/// the client is opened the next time.
+#[derive(Debug)]
+pub struct Events(mpsc::UnboundedReceiver<Event>);
+
+/// How a client stands with its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Not connected; trying to be.
+    Offline,
+    /// Connected; messages that were waiting are coming in.
+    Online,
+    /// Connected; everything that had been waiting has come in, and others can write to this device.
+    CaughtUp,
+    /// Stopped: closed, or its store failed.
+    Stopped,
+}
+
+impl Client {
+    /// Makes a new account, registers it, and starts its first device.
+    ///
+    /// # Errors
+    /// [`RegisterError`]. After [`RegisterError::Unavailable`] the store keeps the new keys, and
+    /// registering again goes on with them; after any other error it is as it was.
+    pub async fn register(config: Config, address: &Address) -> Result<(Self, Events), RegisterError> {
+        let transport = Transport::new(&config.server)?;
+        let mut store = Store::open(&config.store, &config.key).await?;
+        let mut engine = match load(&mut store).await? {
+            Some(engine) if engine.address() == address && engine.registration().is_some() => engine,
+            Some(_) => return Err(RegisterError::AlreadyRegistered),
+            None => {
+                let (engine, outputs) = Engine::create(now_ms(), &mut UnwrapErr(SysRng), address.clone())
+                    .map_err(|_| OpenError::Damaged)?;
+                persist(&mut store, outputs).await?;
+                engine
+            }
+        };
+        complete_registration(&mut engine, &mut store, &transport).await?;
+        let (client, events) = start(engine, store, transport);
+        // Others can write to a device once its prekeys are published; that goes on in the background
+        // should the server be slow.
+        let _ = tokio::time::timeout(REACHABLE_TIMEOUT, client.caught_up()).await;
+        Ok((client, events))
+    }
+
+    /// Starts the device a store holds. Does not wait for the server.
+    ///
+    /// # Errors
+    /// [`OpenError`], and nothing is changed.
+    pub async fn open(config: Config) -> Result<(Self, Events), OpenError> {
+        let transport = Transport::new(&config.server)?;
+        let mut store = Store::open(&config.store, &config.key).await?;
+        let engine = load(&mut store).await?.ok_or(OpenError::NoAccount)?;
+        if engine.registration().is_some() {
+            return Err(OpenError::NoAccount);
+        }
+        Ok(start(engine, store, transport))
+    }
+
+    /// This account's address.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// This device's id.
+    #[must_use]
+    pub fn device_id(&self) -> DeviceId {
+        self.device_id
+    }
+
+    /// This account's key, to compare with what others see.
+    #[must_use]
+    pub fn account_key(&self) -> AccountKey {
+        self.account_key
+    }
+
+    /// How the client stands with its server, as it changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Waits until the client is connected and has caught up with its mailbox.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`] when it has stopped instead.
+    pub async fn caught_up(&self) -> Result<(), ClientError> {
+        let settled = |status: &Status| matches!(status, Status::CaughtUp | Status::Stopped);
+        match self.status().wait_for(settled).await.as_deref() {
+            Ok(Status::CaughtUp) => Ok(()),
+            _ => Err(ClientError::Stopped),
+        }
+    }
+
+    /// Sends words. See [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_text(&self, to: &Address, text: &str) -> Result<MessageId, ClientError> {
+        self.send(to, Body::Text(text.to_owned())).await
+    }
+
+    /// Queues a message, durably: once this returns, the message will be sent, after a restart if need
+    /// be. An event tells when the server has it, or why it never will.
+    ///
+    /// # Errors
+    /// [`ClientError`], and nothing is queued.
+    pub async fn send(&self, to: &Address, body: Body) -> Result<MessageId, ClientError> {
+        self.ask(|reply| Command::Send(to.clone(), body, reply)).await?
+    }
+
+    /// Tells the client that the app has dealt with an event, so that it does not come again.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`]: the event comes again when the client is opened.
+    pub async fn acknowledge(&self, event: EventId) -> Result<(), ClientError> {
+        self.ask(|reply| Command::Acknowledge(event, reply)).await?
+    }
+
+    /// The account key trusted for an address, to compare with what its owner sees; `None` before
+    /// anything was sent to or received from it.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`].
+    pub async fn trusted_account_key(&self, address: &Address) -> Result<Option<AccountKey>, ClientError> {
+        self.ask(|reply| Command::TrustedAccountKey(address.clone(), reply))
+            .await
+    }
+
+    /// Takes a changed account key for genuine, after comparing it with its owner.
+    ///
+    /// # Errors
+    /// [`ClientError`] when no such key is waiting to be accepted.
+    pub async fn accept_account_key(&self, address: &Address, key: AccountKey) -> Result<(), ClientError> {
+        self.ask(|reply| Command::AcceptAccountKey(address.clone(), key, reply))
+            .await?
+    }
+
+    /// Stops the client and closes its store, which can be opened again at once.
+    pub async fn close(self) {
+        // A client that has stopped already is closed already.
+        let _ = self.ask(Command::Close).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| ClientError::Stopped)?;
+        answer.await.map_err(|_| ClientError::Stopped)
+    }
+}
+
+impl Events {
+    /// The next event; `None` once the client has stopped and all its events have been told.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+}
+
+async fn load(store: &mut Store) -> Result<Option<Engine>, OpenError> {
+    let records = store.load().await?;
+    if records.is_empty() {
+        return Ok(None);
+    }
+    Engine::load(records).map(Some).map_err(|_| OpenError::Damaged)
+}
+
+async fn persist(store: &mut Store, outputs: Outputs) -> Result<(), OpenError> {
+    store.commit(&outputs.records).await.map_err(OpenError::Store)
+}
+
+async fn complete_registration(
+    engine: &mut Engine,
+    store: &mut Store,
+    transport: &Transport,
+) -> Result<(), RegisterError> {
+    let Some(request) = engine.registration() else {
+        return Ok(());
+    };
+    match transport.register(request).await {
+        Ok(()) => {
+            let outputs = engine
+                .handle(now_ms(), &mut UnwrapErr(SysRng), Input::Registered)
+                .map_err(|_| OpenError::Damaged)?;
+            Ok(persist(store, outputs).await?)
+        }
+        Err(Refusal::Because(ErrorReason::Internal | ErrorReason::ShuttingDown))
+        | Err(Refusal::Unavailable) => Err(RegisterError::Unavailable),
+        Err(Refusal::Because(reason)) => {
+            store.clear().await.map_err(OpenError::Store)?;
+            Err(match reason {
+                ErrorReason::AddressTaken => RegisterError::AddressTaken,
+                reason => RegisterError::Refused(reason),
+            })
+        }
+    }
+}
+
+fn start(engine: Engine, store: Store, transport: Transport) -> (Client, Events) {
+    let (commands, command_receiver) = mpsc::channel(COMMANDS);
+    let (events, event_receiver) = mpsc::unbounded_channel();
+    let (status_sender, status) = watch::channel(Status::Offline);
+    let client = Client {
+        address: engine.address().clone(),
+        device_id: engine.device_id(),
+        account_key: engine.account_key(),
+        commands,
+        status,
+    };
+    let driver = Driver {
+        engine,
+        store,
+        transport,
+        commands: command_receiver,
+        events,
+        status: status_sender,
+    };
+    tokio::spawn(driver.run());
+    (client, Events(event_receiver))
+}

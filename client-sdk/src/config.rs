@@ -1,0 +1,47 @@
+//! What a client needs to be told.
+
+use core::fmt;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+/// Where the server is, where the client keeps its records, and what seals them.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server's URL, for example `http://127.0.0.1:7443`. Plain `http` reaches this machine only.
+    pub server: String,
+    /// The client's SQLite file. Made if it is not there; used by one client at a time.
+    pub store: PathBuf,
+    /// What the file is sealed with.
+    pub key: StoreKey,
+}
+
+/// What a client's records are sealed with.
+#[derive(Clone)]
+pub struct StoreKey(pub(crate) Secret);
+
+#[derive(Clone)]
+pub(crate) enum Secret {
+    Passphrase(Zeroizing<String>),
+    Raw(Zeroizing<[u8; 32]>),
+}
+
+impl StoreKey {
+    /// A passphrase, stretched with Argon2id (RFC 9106) under a random salt kept in the file.
+    #[must_use]
+    pub fn passphrase(passphrase: &str) -> Self {
+        Self(Secret::Passphrase(Zeroizing::new(passphrase.to_owned())))
+    }
+
+    /// 32 uniformly random bytes that the platform keeps safe, for example in its key store.
+    #[must_use]
+    pub fn raw(key: [u8; 32]) -> Self {
+        Self(Secret::Raw(Zeroizing::new(key)))
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreKey([redacted])")
+    }
+}

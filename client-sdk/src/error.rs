@@ -1,0 +1,68 @@
+//! What can go wrong, by what was being done.
+
+use sottovoce_engine::InputError;
+use sottovoce_proto::v1::ErrorReason;
+
+/// Why a store or a client could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The server's URL is not one.
+    #[error("the server's URL is not valid")]
+    ServerUrl,
+    /// The URL is `http` and names another machine: the server would see who writes to whom, and so would
+    /// everyone on the way.
+    #[error("plain http is for servers on this machine only")]
+    PlaintextNetwork,
+    /// The store's file cannot be made, read or written.
+    #[error("the store cannot be opened")]
+    Store(#[source] sqlx::Error),
+    /// Another client has the store open.
+    #[error("another client is using this store")]
+    StoreInUse,
+    /// The passphrase or key is not the one the store was made with, or the store has been tampered with.
+    #[error("the key does not open this store")]
+    WrongKey,
+    /// The passphrase is empty, or this machine cannot stretch it.
+    #[error("the passphrase cannot be used")]
+    Passphrase,
+    /// A record in the store is damaged, or was written by a newer version.
+    #[error("the store holds something this version cannot read")]
+    Damaged,
+    /// The store holds no account yet: register one.
+    #[error("the store holds no account: register one first")]
+    NoAccount,
+}
+
+/// Why an account could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store holds an account already: open it.
+    #[error("the store holds an account already: open it")]
+    AlreadyRegistered,
+    /// Somebody has the address.
+    #[error("the address is taken")]
+    AddressTaken,
+    /// The server does not register this address, for the reason given.
+    #[error("the server does not register this account")]
+    Refused(ErrorReason),
+    /// The server did not answer. Registering again with the same store goes on with the same keys.
+    #[error("the server did not answer: try again with the same store")]
+    Unavailable,
+}
+
+/// Why a client will not do what it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// It cannot be done as asked; nothing was changed.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The client has stopped: it was closed, or its store failed. Open it anew.
+    #[error("the client has stopped: open it anew")]
+    Stopped,
+}

@@ -1,0 +1,57 @@
+//! End-to-end encrypted messaging: the Sottovoce client SDK.
+//!
+//! A [`Client`] is one device of one account at one server. It keeps its keys and its unsent messages in
+//! a sealed SQLite file, speaks gRPC to the server, and hands the app [`Event`]s. What it has said it
+//! will send it sends, across restarts and lost connections, in order for each recipient; what it has
+//! received it tells until the app [acknowledges](Client::acknowledge) it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "multi_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let server = sottovoce_server::Server::bind(sottovoce_server::Config {
+//! #     data_dir: dir.path().join("server"),
+//! #     listen: "127.0.0.1:0".parse()?,
+//! #     ..Default::default()
+//! # }).await?;
+//! # let url = format!("http://{}", server.local_addr());
+//! # tokio::spawn(server.serve(std::future::pending::<()>()));
+//! use sottovoce::{Address, Client, Config, EventKind, StoreKey};
+//!
+//! let config = |name: &str| Config {
+//!     server: url.clone(),
+//!     store: dir.path().join(name),
+//!     key: StoreKey::passphrase("correct horse battery staple"),
+//! };
+//! let (alice, _) = Client::register(config("alice"), &Address::parse("alice@localhost")?).await?;
+//! let (bob, mut events) = Client::register(config("bob"), &Address::parse("bob@localhost")?).await?;
+//!
+//! alice.send_text(bob.address(), "Sotto voce, Bob.").await?;
+//!
+//! while let Some(event) = events.next().await {
+//!     if let EventKind::MessageReceived(message) = &event.kind {
+//!         assert_eq!(message.text(), Some("Sotto voce, Bob."));
+//!         bob.acknowledge(event.id).await?;
+//!         break;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoff;
+mod client;
+mod config;
+mod driver;
+mod error;
+mod link;
+mod store;
+mod transport;
+
+pub use client::{Client, Events, Status};
+pub use config::{Config, StoreKey};
+pub use error::{ClientError, OpenError, RegisterError};
+pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
+pub use sottovoce_engine::{
+    Body, Event, EventId, EventKind, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure, Unreadable,
+};

@@ -1,0 +1,211 @@
+//! The engine's calls as gRPC, and gRPC's answers as the engine knows them.
+
+use std::time::Duration;
+
+use sottovoce_engine::{Call, Refusal, Reply};
+use sottovoce_proto::ERROR_DOMAIN;
+use sottovoce_proto::v1::account_service_client::AccountServiceClient;
+use sottovoce_proto::v1::auth_service_client::AuthServiceClient;
+use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
+use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
+use sottovoce_proto::v1::{self, ErrorReason};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Request, Status, Streaming};
+use tonic_types::StatusExt;
+
+use crate::error::OpenError;
+
+/// A server that takes longer to connect to is taken for unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A call that takes longer is given up, and made again later.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection that does not answer a ping in between is taken for dead.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Largest message taken from a server: the largest envelope, with room.
+const MAX_MESSAGE_LEN: usize = 1024 * 1024;
+
+/// A connection to one server, made when first needed and again when lost.
+#[derive(Clone, Debug)]
+pub(crate) struct Transport {
+    channel: Channel,
+}
+
+/// The proof of being signed in. Not printed, not logged.
+#[derive(Clone)]
+pub(crate) struct Token(MetadataValue<Ascii>);
+
+impl Transport {
+    pub(crate) fn new(server: &str) -> Result<Self, OpenError> {
+        let uri: Uri = server.parse().map_err(|_| OpenError::ServerUrl)?;
+        if uri.scheme_str() != Some("http") {
+            return Err(OpenError::ServerUrl);
+        }
+        if !is_this_machine(uri.host().ok_or(OpenError::ServerUrl)?) {
+            return Err(OpenError::PlaintextNetwork);
+        }
+        let channel = Endpoint::from(uri)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true)
+            .connect_lazy();
+        Ok(Self { channel })
+    }
+
+    pub(crate) async fn register(&self, request: v1::RegisterRequest) -> Result<(), Refusal> {
+        let mut client = AccountServiceClient::new(self.channel.clone());
+        client
+            .register(timed(request))
+            .await
+            .map(drop)
+            .map_err(|status| refusal(&status))
+    }
+
+    pub(crate) async fn begin_authentication(
+        &self,
+        device_id: Vec<u8>,
+    ) -> Result<v1::BeginAuthenticationResponse, Refusal> {
+        let mut client = AuthServiceClient::new(self.channel.clone());
+        let request = timed(v1::BeginAuthenticationRequest { device_id });
+        client
+            .begin_authentication(request)
+            .await
+            .map(inner)
+            .map_err(|status| refusal(&status))
+    }
+
+    pub(crate) async fn complete_authentication(
+        &self,
+        request: v1::CompleteAuthenticationRequest,
+    ) -> Result<Token, Refusal> {
+        let mut client = AuthServiceClient::new(self.channel.clone());
+        let response = client
+            .complete_authentication(timed(request))
+            .await
+            .map(inner)
+            .map_err(|status| refusal(&status))?;
+        let header = format!("Bearer {}", response.access_token);
+        let mut value: MetadataValue<Ascii> = header.parse().map_err(|_| Refusal::Unavailable)?;
+        value.set_sensitive(true);
+        Ok(Token(value))
+    }
+
+    pub(crate) async fn subscribe(&self, token: &Token) -> Result<Streaming<v1::SubscribeResponse>, Refusal> {
+        let mut client =
+            MailboxServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_LEN);
+        let request = signed_in(Request::new(v1::SubscribeRequest {}), token);
+        // Only the headers are waited for; the stream itself may stay open for hours.
+        match tokio::time::timeout(CALL_TIMEOUT, client.subscribe(request)).await {
+            Ok(answer) => answer.map(inner).map_err(|status| refusal(&status)),
+            Err(_) => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Makes one of the engine's calls.
+    pub(crate) async fn call(&self, call: Call, token: &Token) -> Result<Reply, Refusal> {
+        let accounts = || AccountServiceClient::new(self.channel.clone());
+        let prekeys = || PrekeyServiceClient::new(self.channel.clone());
+        let mailbox = || MailboxServiceClient::new(self.channel.clone());
+        let answer = match call {
+            Call::GetAccount(request) => {
+                let request = signed_in(timed(request), token);
+                accounts()
+                    .get_account(request)
+                    .await
+                    .map(|response| Reply::Account(inner(response)))
+            }
+            Call::PublishPrekeys(request) => prekeys()
+                .publish_prekeys(signed_in(timed(request), token))
+                .await
+                .map(|response| Reply::PrekeysLeft(inner(response).one_time_remaining)),
+            Call::CountPrekeys(request) => prekeys()
+                .count_prekeys(signed_in(timed(request), token))
+                .await
+                .map(|response| Reply::PrekeysLeft(inner(response).one_time_remaining)),
+            Call::FetchPrekeyBundles(request) => prekeys()
+                .fetch_prekey_bundles(signed_in(timed(request), token))
+                .await
+                .map(|response| Reply::Bundles(inner(response))),
+            Call::Send(request) => {
+                let request = signed_in(timed(request), token);
+                mailbox()
+                    .send(request)
+                    .await
+                    .map(|response| Reply::Sent(inner(response)))
+            }
+            Call::Acknowledge(request) => {
+                let request = signed_in(timed(request), token);
+                mailbox().acknowledge(request).await.map(|_| Reply::Acknowledged)
+            }
+        };
+        answer.map_err(|status| refusal(&status))
+    }
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(CALL_TIMEOUT);
+    request
+}
+
+fn signed_in<T>(mut request: Request<T>, token: &Token) -> Request<T> {
+    request.metadata_mut().insert("authorization", token.0.clone());
+    request
+}
+
+fn inner<T>(response: tonic::Response<T>) -> T {
+    response.into_inner()
+}
+
+/// Why the server refused, where it says so in this protocol's words.
+fn refusal(status: &Status) -> Refusal {
+    status
+        .get_details_error_info()
+        .filter(|info| info.domain == ERROR_DOMAIN)
+        .and_then(|info| ErrorReason::from_reason(&info.reason))
+        .map_or(Refusal::Unavailable, Refusal::Because)
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn plaintext_reaches_this_machine_only() {
+        for near in [
+            "http://127.0.0.1:7443",
+            "http://localhost:7443",
+            "http://[::1]:7443",
+        ] {
+            assert!(Transport::new(near).is_ok(), "{near}");
+        }
+        for far in [
+            "http://192.0.2.1:7443",
+            "http://chat.example",
+            "http://localhost.example",
+        ] {
+            assert!(
+                matches!(Transport::new(far), Err(OpenError::PlaintextNetwork)),
+                "{far}"
+            );
+        }
+        for wrong in ["", "127.0.0.1:7443", "ftp://localhost", "https://chat.example"] {
+            assert!(
+                matches!(Transport::new(wrong), Err(OpenError::ServerUrl)),
+                "{wrong}"
+            );
+        }
+    }
+}
