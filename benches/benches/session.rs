@@ -205,7 +205,7 @@ impl Raw {
 
     fn verify(&self) {
         let key = self.signer.verifying_key();
-        black_box(key.verify_strict(&PAYLOAD[..75], &self.signature).unwrap());
+        black_box(key.verify_strict(&PAYLOAD[..75], &self.signature)).unwrap();
     }
 
     fn seal(&self) -> Vec<u8> {

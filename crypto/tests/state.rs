@@ -121,6 +121,22 @@ fn a_stored_session_that_contradicts_itself_is_refused() {
     assert_eq!(with(skipping, entry, &[0xff; 32]), malformed, "an unreduced key");
 }
 
+#[test]
+fn a_stored_session_whose_directions_share_a_key_is_refused() {
+    let rng = &mut rng(3);
+    let (_, mut bobs) = begun(rng);
+    // Bob's answer makes his ratchet key, which then stands in his state as a secret and in the message.
+    let answer = bobs.encrypt(rng, b"answer").unwrap();
+    let state = bobs.to_bytes();
+    let turn = 2 + 42 + 32 + 32;
+    assert_eq!(state[turn], 2);
+    let theirs = turn + 1 + 72;
+    let mut shared = state.to_vec();
+    shared[theirs..theirs + 32].copy_from_slice(&answer[2..34]);
+    assert_eq!(error_of(&shared), Some(StateError::Malformed));
+    assert_eq!(error_of(&state), None);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_reading_a_session_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {

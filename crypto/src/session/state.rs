@@ -85,6 +85,7 @@ impl Session {
         let skipped = read_skipped(&mut reader)?;
         reader.finish()?;
         check_skipped(&skipped, &turn)?;
+        check_keys_differ(&turn)?;
         Ok(Self {
             handshake,
             associated_data,
@@ -183,6 +184,14 @@ fn check_skipped(skipped: &[StoredKey], turn: &Turn) -> Result<(), Malformed> {
         }
     }
     Ok(())
+}
+
+/// The two directions never share a ratchet key, and so never a chain.
+fn check_keys_differ(turn: &Turn) -> Result<(), Malformed> {
+    match turn {
+        Turn::Leading { sending, receiving } if *sending.ours.public() == receiving.theirs => Err(Malformed),
+        _ => Ok(()),
+    }
 }
 
 fn read_key(reader: &mut Reader<'_>) -> Result<X25519Key, Malformed> {

@@ -1,0 +1,17 @@
+//! What the fuzz targets do. Each takes any bytes and panics only if a promise is broken.
+//!
+//! Run one with `cargo fuzz run two_parties fuzz/corpus/two_parties fuzz/seeds/two_parties` (on a stable
+//! compiler with `RUSTC_BOOTSTRAP=1`). The seeds run as ordinary tests as well.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a fuzz target reports by panicking"
+)]
+
+mod decoders;
+mod two_parties;
+
+pub use decoders::{session_message, state, statement};
+pub use two_parties::two_parties;

@@ -1,0 +1,65 @@
+//! The seeds of every fuzz target, run as ordinary tests, and each shown to get past the front door.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test is supposed to stop there"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use sottovoce_crypto::statements::{AuthChallenge, DeviceBinding, DeviceManifest, Signed, SignedPrekey};
+use sottovoce_crypto::{OneTimePrekeyPair, Session, SessionMessage, SignedPrekeyPair};
+
+/// Runs a target on each of its seeds, on each with one byte changed, and on each cut short.
+fn run(target: &str, fuzz: fn(&[u8]), is_good: fn(&[u8]) -> bool) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let seed = fs::read(&path).unwrap();
+        assert!(is_good(&seed), "{} is no good as a seed", path.display());
+        fuzz(&seed);
+        for position in (0..seed.len()).step_by(seed.len() / 32 + 1) {
+            let mut changed = seed.clone();
+            changed[position] ^= 0x11;
+            fuzz(&changed);
+            fuzz(&seed[..position]);
+        }
+        count += 1;
+    }
+    assert!(count > 1, "{target} has seeds");
+}
+
+#[test]
+fn the_seeds_of_session_message_hold() {
+    run("session_message", sottovoce_fuzz::session_message, |seed| {
+        SessionMessage::decode(seed).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_statement_hold() {
+    run("statement", sottovoce_fuzz::statement, |seed| {
+        let signature = [0; 64];
+        Signed::<DeviceManifest>::from_parts(seed, &signature).is_ok()
+            || Signed::<DeviceBinding>::from_parts(seed, &signature).is_ok()
+            || Signed::<SignedPrekey>::from_parts(seed, &signature).is_ok()
+            || Signed::<AuthChallenge>::from_parts(seed, &signature).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_state_hold() {
+    run("state", sottovoce_fuzz::state, |seed| {
+        Session::from_bytes(seed).is_ok()
+            || SignedPrekeyPair::from_bytes(seed).is_ok()
+            || OneTimePrekeyPair::from_bytes(seed).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_two_parties_hold() {
+    run("two_parties", sottovoce_fuzz::two_parties, |seed| seed.len() > 1);
+}
