@@ -67,7 +67,7 @@ stage_no_std() { build_for thumbv7em-none-eabihf core,alloc -p sottovoce-crypto 
 
 stage_wasm() {
     scripts/wasm
-    node --test crypto-wasm/tests/
+    node --test crypto-wasm/tests/*.test.mjs
 }
 
 stage_fuzz() {

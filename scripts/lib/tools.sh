@@ -14,8 +14,9 @@ install_tool() {
         say "installing $crate $version into the cache"
         local install=(cargo install "$crate@$version" --quiet --root "$root" --target-dir "$root/build")
         # A published lockfile can name a version that its registry no longer offers.
-        if ! "${install[@]}" --locked; then
-            say "the lockfile of $crate $version does not resolve here: installing without it"
+        local refusal
+        if ! refusal=$("${install[@]}" --locked 2>&1); then
+            say "not with its own lockfile ($(grep -m1 '^error' <<<"$refusal" || true)): installing without it"
             "${install[@]}"
         fi
         rm -rf "$root/build"
