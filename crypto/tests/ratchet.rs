@@ -8,8 +8,11 @@
 
 mod common;
 
+use std::convert::Infallible;
+
 use common::{NOW, begun, decrypt, established, restored, rng};
 use proptest::prelude::*;
+use rand_chacha::rand_core::{TryCryptoRng, TryRng};
 use sottovoce_crypto::{
     DecodeError, DecryptError, EncryptError, MAX_FORWARD_JUMP, MAX_PLAINTEXT_LEN, MAX_SKIPPED_AGE_MS,
     MAX_SKIPPED_KEYS, Session, SessionMessage,
@@ -350,6 +353,53 @@ fn a_chain_ends_when_its_numbers_do() {
     );
     assert_eq!(worn_out.to_bytes(), before);
     assert!(at(u32::MAX - 1).encrypt(rng, b"the last").is_ok());
+}
+
+/// A generator that draws two values in turn, for ever.
+struct Alternating(u8);
+
+impl TryRng for Alternating {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("secrets are drawn as bytes");
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("secrets are drawn as bytes");
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes.fill(self.0);
+        self.0 ^= 1;
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Alternating {}
+
+#[test]
+fn a_peer_that_uses_a_ratchet_key_again_cannot_spoil_our_state() {
+    let rng = &mut rng(17);
+    let (mut alices, mut bobs) = established(rng);
+    let keys = &mut Alternating(2);
+    let (mut heard, mut refusals) = (0, 0);
+    for _ in 0..6 {
+        // Alice leaves gaps, and her keys come round again.
+        for _ in 0..5 {
+            alices.encrypt(keys, b"lost").unwrap();
+        }
+        let message = alices.encrypt(keys, b"arrives").unwrap();
+        if decrypt(&mut bobs, &message).is_some() {
+            heard += 1;
+        } else {
+            refusals += 1;
+        }
+        bobs = restored(&bobs);
+        let answer = bobs.encrypt(rng, b"answer").unwrap();
+        decrypt(&mut alices, &answer);
+    }
+    assert_eq!((heard, refusals), (2, 4));
 }
 
 proptest! {

@@ -67,6 +67,13 @@ impl SkippedKeys {
             .map(|(position, skipped)| (position, &skipped.key))
     }
 
+    /// Whether any key is kept for a message under this ratchet key.
+    pub(crate) fn has_chain(&self, ratchet_key: &X25519Key) -> bool {
+        self.0
+            .iter()
+            .any(|stored| stored.skipped.ratchet_key == *ratchet_key)
+    }
+
     /// Erases the key at `position`, which a message has used, and those whose time is over.
     pub(crate) fn take(&mut self, position: usize, now_ms: u64) {
         if position < self.0.len() {

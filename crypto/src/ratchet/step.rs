@@ -76,6 +76,14 @@ impl Ratchet {
         }
     }
 
+    /// Whether `key` is the one their current chain is under.
+    pub(crate) fn receives_under(&self, key: &X25519Key) -> bool {
+        match &self.turn {
+            Turn::Opening { .. } => false,
+            Turn::Leading { receiving, .. } | Turn::Following { receiving, .. } => receiving.theirs == *key,
+        }
+    }
+
     /// What a message with `header` would come to, or `None` if it cannot be one of theirs.
     pub(crate) fn receive(&self, header: &RatchetHeader) -> Option<Received> {
         match &self.turn {

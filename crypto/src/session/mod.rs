@@ -180,6 +180,11 @@ impl Session {
             self.skipped.take(position, now_ms);
             return Ok(plaintext);
         }
+        // A key that comes back would put two messages under one number; honest peers draw new ones.
+        let key = &message.header.ratchet_key;
+        if !self.ratchet.receives_under(key) && self.skipped.has_chain(key) {
+            return Err(DecryptError::Undecryptable);
+        }
         let received = self
             .ratchet
             .receive(&message.header)

@@ -56,6 +56,7 @@ impl Session {
             }
         }
         write_skipped(skipped, &mut bytes);
+        debug_assert!(bytes.len() <= capacity);
         bytes
     }
 
