@@ -1,0 +1,167 @@
+//! A chat for two terminals and a running server.
+//!
+//! ```text
+//! sottovoce-server serve
+//! chat --as alice@localhost --with bob@localhost
+//! chat --as bob@localhost --with alice@localhost
+//! ```
+//!
+//! The first start registers the address. Keys and unsent messages are kept in `<address>.db`, sealed
+//! with the passphrase asked for.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what a chat does"
+)]
+
+mod passphrase;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sottovoce::{
+    Address, Client, Config, Event, EventKind, Events, OpenError, SendFailure, Status, StoreKey, Unreadable,
+};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// Chat, end to end encrypted, through a Sottovoce server on this machine.
+#[derive(Parser)]
+struct Arguments {
+    /// Your address, name@server. Registered if this store is new.
+    #[arg(long = "as", value_parser = Address::parse)]
+    me: Address,
+    /// Whom to chat with.
+    #[arg(long, value_parser = Address::parse)]
+    with: Address,
+    /// The server's URL.
+    #[arg(long, default_value = "http://127.0.0.1:7443")]
+    server: String,
+    /// The file for your keys and unsent messages. Default: <your address>.db
+    #[arg(long)]
+    store: Option<PathBuf>,
+}
+
+type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match chat(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn chat(arguments: Arguments) -> Fallible<()> {
+    let store = arguments
+        .store
+        .unwrap_or_else(|| PathBuf::from(format!("{}.db", arguments.me)));
+    let passphrase = passphrase::ask()?;
+    let config = || Config {
+        server: arguments.server.clone(),
+        store: store.clone(),
+        key: StoreKey::passphrase(&passphrase),
+    };
+    let (client, mut events) = match Client::open(config()).await {
+        Err(OpenError::NoAccount) => Client::register(config(), &arguments.me).await?,
+        opened => opened?,
+    };
+    if *client.address() != arguments.me {
+        return Err(format!("{} holds the account {}", store.display(), client.address()).into());
+    }
+    println!(
+        "You are {}. Write a line to send it to {}; Ctrl-D ends.",
+        client.address(),
+        arguments.with
+    );
+    talk(&client, &mut events, &arguments.with).await?;
+    client.close().await;
+    Ok(())
+}
+
+async fn talk(client: &Client, events: &mut Events, with: &Address) -> Fallible<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut status = client.status();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(line) if line.trim().is_empty() => {}
+                Some(line) => {
+                    if let Err(error) = client.send_text(with, &line).await {
+                        println!("  ! not sent: {error}");
+                    }
+                }
+                None => return Ok(()),
+            },
+            event = events.next() => match event {
+                Some(event) => {
+                    show(&event);
+                    client.acknowledge(event.id).await?;
+                }
+                None => return Err("the client has stopped: its store failed".into()),
+            },
+            changed = status.changed() => {
+                changed?;
+                match *status.borrow_and_update() {
+                    Status::Offline => println!("  . offline: what you write is kept and sent later"),
+                    Status::CaughtUp => println!("  . connected"),
+                    _ => {}
+                }
+            }
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        }
+    }
+}
+
+fn show(event: &Event) {
+    match &event.kind {
+        EventKind::MessageReceived(message) => {
+            let late = if message.late { " (late)" } else { "" };
+            let text = message.text().unwrap_or("[something this version cannot show]");
+            println!("{}{late}: {}", message.from, printable(text));
+        }
+        EventKind::MessageSent { .. } => println!("  ✓"),
+        EventKind::MessageFailed { to, reason, .. } => {
+            let why = match reason {
+                SendFailure::NoSuchAccount => "there is no such account",
+                SendFailure::RecipientNotVerified => "the server's word on its devices does not verify",
+                _ => "the server refuses it",
+            };
+            println!("  ! not sent to {to}: {why}");
+        }
+        EventKind::MessagesMissing { from, count, .. } => {
+            println!("  ! {count} earlier messages from {from} have not come");
+        }
+        EventKind::Unreadable { from, reason } => {
+            let why = match reason {
+                Unreadable::Malformed => "it is malformed",
+                Unreadable::UnknownDevice => "its device is not on their account",
+                _ => "it is not authentic",
+            };
+            println!(
+                "  ! something said to be from {} was thrown away: {why}",
+                printable(from)
+            );
+        }
+        EventKind::AccountKeyChanged { address, account_key } => {
+            println!("  ! {address} has another account key now: {account_key:?}");
+            println!("    Nothing is sent there until that is accepted, which this example does not do.");
+        }
+        EventKind::ManifestConflict { address } => {
+            println!("  ! the server contradicts itself about the devices of {address}");
+        }
+        other => println!("  . {other:?}"),
+    }
+}
+
+/// Without control characters, which could rewrite what stands on the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

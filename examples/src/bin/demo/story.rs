@@ -1,0 +1,174 @@
+//! The story itself, told as it happens.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sottovoce::{Address, Client, Config, EventKind, Events, StoreKey};
+use sottovoce_server::Server;
+use tokio::sync::oneshot;
+
+use crate::Fallible;
+use crate::checks::Checks;
+use crate::database::{Database, holds};
+
+/// Longer than anything here takes; a demo that waits for ever shows nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const TO_BOB: &str = "Sotto voce, Bob: can you hear me?";
+const TO_ALICE: &str = "I can. Can anybody else?";
+const WHILE_AWAY: [&str; 3] = [
+    "Nobody. Not even the server.",
+    "You seem to be gone.",
+    "This will wait for you, sealed.",
+];
+
+/// One person's client and what has happened to it.
+struct Person {
+    client: Client,
+    events: Events,
+}
+
+pub(crate) async fn tell() -> Fallible<Checks> {
+    let mut checks = Checks::default();
+    let folder = tempfile::tempdir()?;
+    println!("Sottovoce: two people talk through a server that cannot read what they say.\n");
+
+    let server = Server::bind(sottovoce_server::Config {
+        data_dir: folder.path().join("server"),
+        listen: "127.0.0.1:0".parse()?,
+        ..Default::default()
+    })
+    .await?;
+    let url = format!("http://{}", server.local_addr());
+    let mut database = Database::open(&server.database_path()).await?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(server.serve(async move { stopped.await.unwrap_or_default() }));
+    println!("1. A server listens on {url}, its SQLite database in a temporary folder.");
+
+    let mut alice = register(&url, folder.path(), "alice").await?;
+    let mut bob = register(&url, folder.path(), "bob").await?;
+    println!("2. alice@localhost and bob@localhost register. Each has made an account key and a device");
+    println!("   key, and leaves one signed prekey and 50 one-time prekeys with the server.");
+
+    println!("3. They talk:");
+    alice.say(&bob, TO_BOB).await?;
+    checks.expect("Bob reads what Alice wrote", bob.read().await? == TO_BOB);
+    bob.say(&alice, TO_ALICE).await?;
+    checks.expect("Alice reads what Bob wrote", alice.read().await? == TO_ALICE);
+    println!("     alice → bob    {TO_BOB}\n     bob → alice    {TO_ALICE}");
+
+    let bobs_address = bob.client.address().clone();
+    bob.client.close().await;
+    println!("4. Bob goes offline. Alice writes on:");
+    for text in WHILE_AWAY {
+        alice.client.send_text(&bobs_address, text).await?;
+        alice.sent().await?;
+        println!("     alice → …      {text}");
+    }
+
+    println!("5. What the server's database holds now:");
+    database.print().await?;
+    let envelopes = database.envelopes().await?;
+    checks.expect(
+        "three envelopes wait for Bob",
+        envelopes.len() == WHILE_AWAY.len(),
+    );
+    let everything = database.bytes()?;
+    let said = [TO_BOB, TO_ALICE].into_iter().chain(WHILE_AWAY);
+    let found = said.filter(|text| holds(&everything, text.as_bytes())).count();
+    println!(
+        "   {} bytes of database and log searched for each of the 5 messages: {found} found.",
+        everything.len()
+    );
+    checks.expect("no message is anywhere in the database or its log", found == 0);
+    let control = holds(&everything, b"alice@localhost");
+    checks.expect(
+        "the same search finds Alice's address, so it does find things",
+        control,
+    );
+
+    println!("6. Bob comes back, and everything is there, in order:");
+    let (client, events) = Client::open(config(&url, folder.path(), "bob")).await?;
+    bob = Person { client, events };
+    let mut read = Vec::new();
+    for _ in WHILE_AWAY {
+        let text = bob.read().await?;
+        println!("     alice → bob    {text}");
+        read.push(text);
+    }
+    checks.expect("Bob reads all three, each once, in order", read == WHILE_AWAY);
+
+    let empty = becomes_empty(&mut database).await?;
+    println!(
+        "7. What Bob has, the server has deleted: {} envelopes left.",
+        database.envelopes().await?.len()
+    );
+    checks.expect("acknowledged envelopes are deleted", empty);
+
+    alice.client.close().await;
+    bob.client.close().await;
+    let _ = stop.send(());
+    checks.expect("the server stops cleanly", running.await?.is_ok());
+    println!(
+        "\nWhat the server does know: who has an account, who writes to whom, when, and how much, in steps of\n\
+         the padding. Sessions are X3DH and Double Ratchet: classical, not post-quantum yet."
+    );
+    Ok(checks)
+}
+
+impl Person {
+    async fn say(&mut self, to: &Self, text: &str) -> Fallible<()> {
+        self.client.send_text(to.client.address(), text).await?;
+        self.sent().await
+    }
+
+    /// Waits until the server has taken a message.
+    async fn sent(&mut self) -> Fallible<()> {
+        match self.next().await? {
+            EventKind::MessageSent { .. } => Ok(()),
+            other => Err(format!("expected a message to be sent, got {other:?}").into()),
+        }
+    }
+
+    /// Waits for the next message.
+    async fn read(&mut self) -> Fallible<String> {
+        match self.next().await? {
+            EventKind::MessageReceived(message) => Ok(message.text().unwrap_or_default().to_owned()),
+            other => Err(format!("expected a message, got {other:?}").into()),
+        }
+    }
+
+    async fn next(&mut self) -> Fallible<EventKind> {
+        let event = tokio::time::timeout(PATIENCE, self.events.next())
+            .await?
+            .ok_or("the client stopped")?;
+        self.client.acknowledge(event.id).await?;
+        Ok(event.kind)
+    }
+}
+
+async fn register(url: &str, folder: &Path, name: &str) -> Fallible<Person> {
+    let address = Address::parse(&format!("{name}@localhost"))?;
+    let (client, events) = Client::register(config(url, folder, name), &address).await?;
+    Ok(Person { client, events })
+}
+
+fn config(url: &str, folder: &Path, name: &str) -> Config {
+    Config {
+        server: url.to_owned(),
+        store: folder.join(format!("{name}.db")),
+        key: StoreKey::passphrase("a passphrase only this person knows"),
+    }
+}
+
+/// The acknowledgement of the last message may still be on its way.
+async fn becomes_empty(database: &mut Database) -> Fallible<bool> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while tokio::time::Instant::now() < deadline {
+        if database.envelopes().await?.is_empty() {
+            return Ok(true);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(false)
+}
