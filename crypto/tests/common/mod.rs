@@ -128,3 +128,12 @@ pub(crate) fn established(rng: &mut ChaCha20Rng) -> (Session, Session) {
 pub(crate) fn restored(session: &Session) -> Session {
     Session::from_bytes(&session.to_bytes()).unwrap()
 }
+
+/// Decrypts what must not decrypt, and checks that the session is as it was.
+pub(crate) fn refused(session: &mut Session, bytes: &[u8]) {
+    let before = session.to_bytes();
+    if let Ok(message) = SessionMessage::decode(bytes) {
+        assert!(session.decrypt(NOW, &message).is_err());
+    }
+    assert_eq!(session.to_bytes(), before);
+}
