@@ -1,0 +1,203 @@
+//! A model of the server's promises, as far as an engine can see them, with doors for dishonesty.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sottovoce_crypto::statements::DeviceId;
+use sottovoce_engine::{Call, Refusal, Reply};
+use sottovoce_proto::v1::{self, ErrorReason};
+
+#[derive(Default)]
+pub(crate) struct ModelServer {
+    pub(crate) accounts: BTreeMap<String, v1::GetAccountResponse>,
+    pub(crate) devices: BTreeMap<DeviceId, Device>,
+    receipts: BTreeMap<(DeviceId, Vec<u8>), (v1::SendRequest, v1::SendResponse)>,
+    next_id: u64,
+    /// Every request to send that was taken.
+    pub(crate) taken: Vec<v1::SendRequest>,
+}
+
+#[derive(Default)]
+pub(crate) struct Device {
+    pub(crate) address: String,
+    pub(crate) signed_prekey: Option<v1::SignedStatement>,
+    pub(crate) one_time: VecDeque<v1::OneTimePrekey>,
+    highest_one_time: u32,
+    pub(crate) mailbox: Vec<v1::Envelope>,
+    /// How much of the mailbox the running stream has delivered.
+    delivered: usize,
+}
+
+impl ModelServer {
+    pub(crate) fn register(&mut self, request: &v1::RegisterRequest) {
+        let signed = request.manifest.clone().expect("a registration has a manifest");
+        let manifest =
+            sottovoce_crypto::statements::Signed::<sottovoce_crypto::statements::DeviceManifest>::from_parts(
+                &signed.statement,
+                &signed.signature,
+            )
+            .expect("a well-formed manifest");
+        let address = manifest.claimed().address.to_string();
+        for device in &manifest.claimed().devices {
+            let device_id = device.device_id;
+            self.devices
+                .entry(device_id)
+                .or_default()
+                .address
+                .clone_from(&address);
+        }
+        let account = v1::GetAccountResponse {
+            account_key: request.account_key.clone(),
+            manifest: Some(signed),
+            bindings: request.bindings.clone(),
+        };
+        self.accounts.insert(address, account);
+    }
+
+    pub(crate) fn stream_begins(&mut self, device_id: DeviceId) {
+        if let Some(device) = self.devices.get_mut(&device_id) {
+            device.delivered = 0;
+        }
+    }
+
+    pub(crate) fn next_envelope(&mut self, device_id: DeviceId) -> Option<v1::Envelope> {
+        let device = self.devices.get_mut(&device_id)?;
+        let envelope = device.mailbox.get(device.delivered)?.clone();
+        device.delivered += 1;
+        Some(envelope)
+    }
+
+    /// Puts something into a mailbox as if it had been sent.
+    pub(crate) fn inject(&mut self, device_id: DeviceId, mut envelope: v1::Envelope) {
+        envelope.envelope_id = self.id();
+        self.devices
+            .get_mut(&device_id)
+            .expect("a known device")
+            .mailbox
+            .push(envelope);
+    }
+
+    pub(crate) fn mailbox(&mut self, device_id: DeviceId) -> &mut Vec<v1::Envelope> {
+        &mut self.devices.get_mut(&device_id).expect("a known device").mailbox
+    }
+
+    pub(crate) fn call(&mut self, caller: DeviceId, now: u64, call: Call) -> Result<Reply, Refusal> {
+        match call {
+            Call::GetAccount(request) => self
+                .accounts
+                .get(&request.address)
+                .cloned()
+                .map(Reply::Account)
+                .ok_or(Refusal::Because(ErrorReason::AccountUnknown)),
+            Call::PublishPrekeys(request) => Ok(Reply::PrekeysLeft(self.publish(caller, request))),
+            Call::CountPrekeys(_) => {
+                let left = self
+                    .devices
+                    .get(&caller)
+                    .map_or(0, |device| device.one_time.len());
+                Ok(Reply::PrekeysLeft(u32::try_from(left).expect("few")))
+            }
+            Call::FetchPrekeyBundles(request) => self.bundles(&request),
+            Call::Send(request) => self.send(caller, now, request),
+            Call::Acknowledge(request) => {
+                let device = self.devices.get_mut(&caller).expect("a known device");
+                for id in request.envelope_ids {
+                    if let Some(position) = device.mailbox.iter().position(|entry| entry.envelope_id == id) {
+                        device.mailbox.remove(position);
+                        device.delivered = device
+                            .delivered
+                            .saturating_sub(usize::from(position < device.delivered));
+                    }
+                }
+                Ok(Reply::Acknowledged)
+            }
+        }
+    }
+
+    fn publish(&mut self, caller: DeviceId, request: v1::PublishPrekeysRequest) -> u32 {
+        let device = self.devices.get_mut(&caller).expect("a known device");
+        if request.signed_prekey.is_some() {
+            device.signed_prekey = request.signed_prekey;
+        }
+        for prekey in request.one_time_prekeys {
+            if prekey.id > device.highest_one_time {
+                device.highest_one_time = prekey.id;
+                device.one_time.push_back(prekey);
+            }
+        }
+        u32::try_from(device.one_time.len()).expect("few")
+    }
+
+    fn bundles(&mut self, request: &v1::FetchPrekeyBundlesRequest) -> Result<Reply, Refusal> {
+        let mut bundles = Vec::new();
+        for id in &request.device_ids {
+            let device = DeviceId::from_slice(id)
+                .ok()
+                .and_then(|id| self.devices.get_mut(&id))
+                .ok_or(Refusal::Because(ErrorReason::DeviceUnknown))?;
+            bundles.push(v1::PrekeyBundle {
+                device_id: id.clone(),
+                signed_prekey: Some(
+                    device
+                        .signed_prekey
+                        .clone()
+                        .ok_or(Refusal::Because(ErrorReason::PrekeysMissing))?,
+                ),
+                one_time_prekey: device.one_time.pop_front(),
+            });
+        }
+        Ok(Reply::Bundles(v1::FetchPrekeyBundlesResponse { bundles }))
+    }
+
+    fn send(&mut self, caller: DeviceId, now: u64, request: v1::SendRequest) -> Result<Reply, Refusal> {
+        let name = (caller, request.client_message_id.clone());
+        if let Some((before, receipt)) = self.receipts.get(&name) {
+            return if *before == request {
+                Ok(Reply::Sent(receipt.clone()))
+            } else {
+                Err(Refusal::Because(ErrorReason::MessageIdConflict))
+            };
+        }
+        let devices: Vec<_> = self
+            .devices
+            .iter()
+            .filter(|(_, device)| device.address == request.recipient)
+            .map(|(id, _)| id.as_bytes().to_vec())
+            .collect();
+        if devices.is_empty() {
+            return Err(Refusal::Because(ErrorReason::AccountUnknown));
+        }
+        let mut named: Vec<_> = request
+            .messages
+            .iter()
+            .map(|message| message.device_id.clone())
+            .collect();
+        named.sort();
+        if named != devices {
+            return Err(Refusal::Because(ErrorReason::DevicesMismatch));
+        }
+        let sender = self.devices.get(&caller).expect("a known device").address.clone();
+        for message in &request.messages {
+            let device_id = DeviceId::from_slice(&message.device_id).expect("checked above");
+            let envelope = v1::Envelope {
+                envelope_id: Vec::new(),
+                sender: sender.clone(),
+                sender_device_id: caller.as_bytes().to_vec(),
+                ciphertext: message.ciphertext.clone(),
+                received_at_ms: now,
+            };
+            self.inject(device_id, envelope);
+        }
+        let receipt = v1::SendResponse {
+            receipt_id: self.id(),
+            accepted_at_ms: now,
+        };
+        self.taken.push(request.clone());
+        self.receipts.insert(name, (request, receipt.clone()));
+        Ok(Reply::Sent(receipt))
+    }
+
+    fn id(&mut self) -> Vec<u8> {
+        self.next_id += 1;
+        u128::from(self.next_id).to_be_bytes().to_vec()
+    }
+}
