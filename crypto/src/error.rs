@@ -39,8 +39,8 @@ pub enum EncryptError {
     /// Longer than [`MAX_PLAINTEXT_LEN`](crate::MAX_PLAINTEXT_LEN). Send it as an attachment.
     #[error("a message has at most {} bytes", crate::MAX_PLAINTEXT_LEN)]
     TooLong,
-    /// The peer answered none of 2³² − 1 messages, or the session came out of storage with a ratchet
-    /// key nobody can answer. Begin a new session.
+    /// The peer answered none of 2³² − 1 messages, or holds a ratchet key nobody can answer: one that
+    /// contributes nothing, or the very one our generator drew. Begin a new session.
     #[error("the session is worn out")]
     Exhausted,
 }

@@ -10,7 +10,7 @@ mod common;
 
 use common::{begun, decrypt, established, restored, rng};
 use proptest::prelude::*;
-use sottovoce_crypto::{MAX_SKIPPED_KEYS, Session, StateError};
+use sottovoce_crypto::{EncryptError, MAX_SKIPPED_KEYS, Session, StateError};
 
 /// One state of each kind: opening, leading, following, and one with skipped keys.
 fn states() -> Vec<Vec<u8>> {
@@ -135,6 +135,25 @@ fn a_stored_session_whose_directions_share_a_key_is_refused() {
     shared[theirs..theirs + 32].copy_from_slice(&answer[2..34]);
     assert_eq!(error_of(&shared), Some(StateError::Malformed));
     assert_eq!(error_of(&state), None);
+}
+
+#[test]
+fn a_generator_that_draws_the_peers_key_is_refused() {
+    let (_, mut bobs) = begun(&mut rng(4));
+    let state = bobs.to_bytes();
+    // What a generator in this state will draw, found by letting it draw.
+    let answer = bobs.encrypt(&mut rng(5), b"answer").unwrap();
+    let turn = 2 + 42 + 32 + 32;
+    assert_eq!(state[turn], 3);
+    let mut shared = state.to_vec();
+    shared[turn + 1..turn + 33].copy_from_slice(&answer[2..34]);
+    let mut session = Session::from_bytes(&shared).unwrap();
+    assert_eq!(
+        session.encrypt(&mut rng(5), b"answer"),
+        Err(EncryptError::Exhausted)
+    );
+    assert_eq!(*session.to_bytes(), shared);
+    assert!(session.encrypt(&mut rng(6), b"answer").is_ok());
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use sottovoce_statements::X25519Key;
 
 use crate::error::EncryptError;
-use crate::primitives::dh::X25519KeyPair;
+use crate::primitives::dh::{SharedSecret, X25519KeyPair};
 use crate::ratchet::{
     MAX_FORWARD_JUMP, MessageKey, Ratchet, RatchetHeader, ReceivingChain, RootKey, SendingChain, SkippedKey,
     Turn,
@@ -61,10 +61,7 @@ impl Ratchet {
             }
             Turn::Following { receiving, previous } => {
                 let ours = X25519KeyPair::generate(rng);
-                let shared = ours
-                    .secret()
-                    .diffie_hellman(&receiving.theirs)
-                    .ok_or(EncryptError::Exhausted)?;
+                let shared = agree(&ours, &receiving.theirs).ok_or(EncryptError::Exhausted)?;
                 let (root_key, chain_key) = self.root_key.step(self.suite, &shared);
                 let mut sending = SendingChain::new(ours, chain_key, *previous);
                 let first = sending.advance().ok_or(EncryptError::Exhausted)?;
@@ -166,7 +163,7 @@ fn turn_over(
     if jump > MAX_FORWARD_JUMP {
         return None;
     }
-    let shared = ours.secret().diffie_hellman(&header.ratchet_key)?;
+    let shared = agree(ours, &header.ratchet_key)?;
 
     let mut skipped = with_room_for(jump);
     if let Some(mut chain) = ended.cloned() {
@@ -190,6 +187,15 @@ fn turn_over(
         key,
         skipped,
     })
+}
+
+/// Diffie-Hellman of ratchet keys. `None` if theirs contributes nothing, or is ours come back to us: the
+/// two directions never share a key.
+fn agree(ours: &X25519KeyPair, theirs: &X25519Key) -> Option<SharedSecret> {
+    if ours.public() == theirs {
+        return None;
+    }
+    ours.secret().diffie_hellman(theirs)
 }
 
 fn with_room_for(jump: u32) -> Vec<SkippedKey> {
