@@ -1,0 +1,185 @@
+//! A device made by hand: two Ed25519 keys and the statements they sign.
+
+use ed25519_dalek::{Signer, SigningKey};
+use sottovoce_proto::v1::{
+    BeginAuthenticationRequest, BeginAuthenticationResponse, CompleteAuthenticationRequest, DeviceMessage,
+    OneTimePrekey, PublishPrekeysRequest, RegisterRequest, SendRequest, SignedStatement,
+};
+use sottovoce_statements::{
+    AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, ManifestDevice,
+    ServerName, Signed, SignedPrekey, Statement, X25519Key,
+};
+
+use super::{Clients, id, with_token};
+
+/// One device, alone in its account.
+#[derive(Clone)]
+pub(crate) struct Device {
+    pub(crate) account: SigningKey,
+    pub(crate) identity: SigningKey,
+    pub(crate) id: DeviceId,
+    pub(crate) address: Address,
+}
+
+impl Device {
+    /// `name@localhost`, with keys that follow from the name.
+    pub(crate) fn named(name: &str) -> Self {
+        let key = |kind: u8| {
+            let mut seed = [kind; 32];
+            seed.iter_mut().zip(name.bytes()).for_each(|(s, b)| *s ^= b);
+            SigningKey::from_bytes(&seed)
+        };
+        let mut device_id = [0x1d; 16];
+        device_id.iter_mut().zip(name.bytes()).for_each(|(s, b)| *s ^= b);
+        Self {
+            account: key(0x11),
+            identity: key(0x22),
+            id: DeviceId::from_bytes(device_id),
+            address: Address::parse(&format!("{name}@localhost")).unwrap(),
+        }
+    }
+
+    pub(crate) fn account_key(&self) -> AccountKey {
+        AccountKey::from_slice(self.account.verifying_key().as_bytes()).unwrap()
+    }
+
+    pub(crate) fn identity_key(&self) -> IdentityKey {
+        IdentityKey::from_slice(self.identity.verifying_key().as_bytes()).unwrap()
+    }
+
+    pub(crate) fn manifest(&self) -> DeviceManifest {
+        DeviceManifest {
+            address: self.address.clone(),
+            version: 1,
+            previous: [0; 32],
+            devices: vec![ManifestDevice {
+                device_id: self.id,
+                identity_key: self.identity_key(),
+            }],
+        }
+    }
+
+    pub(crate) fn binding(&self) -> DeviceBinding {
+        DeviceBinding {
+            account_key: self.account_key(),
+            address: self.address.clone(),
+            device_id: self.id,
+        }
+    }
+
+    pub(crate) fn registration(&self) -> RegisterRequest {
+        RegisterRequest {
+            account_key: self.account_key().as_bytes().to_vec(),
+            manifest: Some(statement(self.manifest(), &self.account)),
+            bindings: vec![statement(self.binding(), &self.identity)],
+        }
+    }
+
+    pub(crate) fn challenge(&self, begun: &BeginAuthenticationResponse) -> AuthChallenge {
+        AuthChallenge {
+            server: ServerName::parse("localhost").unwrap(),
+            device_id: self.id,
+            nonce: begun.nonce.clone(),
+            expires_at_ms: begun.expires_at_ms,
+        }
+    }
+
+    pub(crate) fn prekey(&self, prekey_id: u32) -> SignedPrekey {
+        SignedPrekey {
+            device_id: self.id,
+            id: prekey_id,
+            key: x25519(u64::from(prekey_id)),
+            created_at_ms: 1,
+        }
+    }
+
+    /// A signed prekey with id 1 and one-time prekeys with these ids.
+    pub(crate) fn prekeys(&self, one_time: std::ops::RangeInclusive<u32>) -> PublishPrekeysRequest {
+        PublishPrekeysRequest {
+            signed_prekey: Some(statement(self.prekey(1), &self.identity)),
+            one_time_prekeys: one_time
+                .map(|id| OneTimePrekey {
+                    id,
+                    public_key: x25519(u64::from(id) + 1_000_000).as_bytes().to_vec(),
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) async fn register(&self, clients: &Clients) {
+        clients
+            .accounts
+            .clone()
+            .register(self.registration())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn begin(&self, clients: &Clients) -> BeginAuthenticationResponse {
+        let request = BeginAuthenticationRequest {
+            device_id: self.id.as_bytes().to_vec(),
+        };
+        clients
+            .auth
+            .clone()
+            .begin_authentication(request)
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    pub(crate) async fn sign_in(&self, clients: &Clients) -> String {
+        let begun = self.begin(clients).await;
+        let request = CompleteAuthenticationRequest {
+            challenge: Some(statement(self.challenge(&begun), &self.identity)),
+        };
+        let answer = clients.auth.clone().complete_authentication(request).await;
+        answer.unwrap().into_inner().access_token
+    }
+
+    /// Registers and signs in.
+    pub(crate) async fn join(&self, clients: &Clients) -> String {
+        self.register(clients).await;
+        self.sign_in(clients).await
+    }
+
+    /// The request that sends `ciphertext` to `to`, as message `n`.
+    pub(crate) fn letter(to: &Self, n: u64, ciphertext: &[u8]) -> SendRequest {
+        SendRequest {
+            recipient: to.address.to_string(),
+            client_message_id: id(n),
+            messages: vec![DeviceMessage {
+                device_id: to.id.as_bytes().to_vec(),
+                ciphertext: ciphertext.to_vec(),
+            }],
+        }
+    }
+
+    /// Sends messages `from..=to` whose ciphertexts are their numbers.
+    pub(crate) async fn send_numbers(
+        clients: &Clients,
+        token: &str,
+        to: &Self,
+        numbers: std::ops::RangeInclusive<u64>,
+    ) {
+        for n in numbers {
+            let request = with_token(token, Self::letter(to, n, n.to_string().as_bytes()));
+            clients.mailbox.clone().send(request).await.unwrap();
+        }
+    }
+}
+
+/// Signs a statement, whoever should have.
+pub(crate) fn statement<S: Statement>(statement: S, key: &SigningKey) -> SignedStatement {
+    let signed = Signed::sign_with(statement, |bytes| key.sign(bytes).to_bytes()).unwrap();
+    SignedStatement {
+        statement: signed.statement_bytes().to_vec(),
+        signature: signed.signature_bytes().to_vec(),
+    }
+}
+
+fn x25519(n: u64) -> X25519Key {
+    let mut bytes = [9; 32];
+    bytes[..8].copy_from_slice(&n.to_le_bytes());
+    X25519Key::from_slice(&bytes).unwrap()
+}

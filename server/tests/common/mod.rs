@@ -1,0 +1,159 @@
+//! What the tests share: a server in this process, devices that sign by hand, raw calls.
+
+mod database;
+mod device;
+mod program;
+mod raw;
+
+pub(crate) use database::{add_device, dump};
+pub(crate) use device::{Device, statement};
+pub(crate) use program::Program;
+pub(crate) use raw::call;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sottovoce_proto::v1::account_service_client::AccountServiceClient;
+use sottovoce_proto::v1::auth_service_client::AuthServiceClient;
+use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
+use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
+use sottovoce_server::{Config, Limits, Server};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+/// A server in this process, on a free port, with a database of its own.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) database: PathBuf,
+    pub(crate) folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    pub(crate) async fn start_limited(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::start_with(|config| change(&mut config.limits)).await
+    }
+
+    pub(crate) async fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
+            data_dir: folder.path().join("data"),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..Config::default()
+        };
+        change(&mut config);
+        let server = Server::bind(config).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (address, database) = (server.local_addr(), server.database_path());
+        let serving = tokio::spawn(async move {
+            server
+                .serve(async {
+                    let _ = stopped.await;
+                })
+                .await
+                .unwrap();
+        });
+        Self {
+            address,
+            database,
+            folder,
+            stop: Some(stop),
+            serving,
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Clients {
+        Clients::connect(self.address).await
+    }
+
+    /// Begins to stop, and returns without waiting.
+    pub(crate) fn begin_to_stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    /// Stops in order, and gives the data folder back.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        if self.stop.is_some() {
+            self.begin_to_stop();
+        }
+        self.serving.await.unwrap();
+        self.folder
+    }
+}
+
+/// All clients over one connection.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    pub(crate) channel: Channel,
+    pub(crate) accounts: AccountServiceClient<Channel>,
+    pub(crate) auth: AuthServiceClient<Channel>,
+    pub(crate) prekeys: PrekeyServiceClient<Channel>,
+    pub(crate) mailbox: MailboxServiceClient<Channel>,
+}
+
+impl Clients {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).await.unwrap()
+    }
+
+    pub(crate) async fn try_connect(address: SocketAddr) -> Result<Self, tonic::transport::Error> {
+        let channel = Endpoint::from_shared(format!("http://{address}"))?
+            .connect()
+            .await?;
+        Ok(Self {
+            accounts: AccountServiceClient::new(channel.clone()),
+            auth: AuthServiceClient::new(channel.clone()),
+            prekeys: PrekeyServiceClient::new(channel.clone()),
+            mailbox: MailboxServiceClient::new(channel.clone()),
+            channel,
+        })
+    }
+}
+
+/// A request that carries a token.
+pub(crate) fn with_token<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+/// What a refusal says: code, reason, field.
+pub(crate) fn told(status: &Status) -> (Code, String, String) {
+    let details = status.get_error_details();
+    let Some(info) = details.error_info() else {
+        return (
+            status.code(),
+            format!("untyped: {}", status.message()),
+            String::new(),
+        );
+    };
+    assert_eq!(info.domain, "sottovoce.v1");
+    let field = info.metadata.get("field").cloned().unwrap_or_default();
+    (status.code(), info.reason.clone(), field)
+}
+
+/// The reason of a refusal.
+pub(crate) fn reason(status: &Status) -> String {
+    told(status).1
+}
+
+/// 16 bytes that differ for every `n`.
+pub(crate) fn id(n: u64) -> Vec<u8> {
+    let mut bytes = vec![0xa5; 8];
+    bytes.extend_from_slice(&n.to_be_bytes());
+    bytes
+}

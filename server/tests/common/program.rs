@@ -1,0 +1,100 @@
+//! The server as its users run it: a program of its own, with signals and a log.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A running `sottovoce-server serve`. Killed when dropped.
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
+    pub(crate) announced: String,
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    pub(crate) fn command(data_dir: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));
+        command
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .kill_on_drop(true)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) async fn start(data_dir: &Path) -> Self {
+        Self::spawn(Self::command(data_dir)).await
+    }
+
+    /// Starts the program and waits until it says where it listens.
+    pub(crate) async fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut announced = String::new();
+        let mut address = None;
+        while let Some(line) = stdout.next_line().await.unwrap() {
+            if let Some((_, rest)) = line.split_once("http://") {
+                address = rest.split_whitespace().next().unwrap().parse().ok();
+            }
+            announced.push_str(&line);
+            announced.push('\n');
+            if line.contains("To stop") {
+                break;
+            }
+        }
+        let Some(address) = address else {
+            let mut errors = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut errors)
+                .await
+                .unwrap();
+            panic!("the server did not start: {announced}{errors}");
+        };
+        Self {
+            address,
+            announced,
+            child,
+            stdout,
+        }
+    }
+
+    /// `kill -9`: the program gets no chance to do anything.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Sends a signal by its name, `TERM` for example.
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(pid)
+            .status()
+            .await
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; returns how it ended, what it printed since its announcement, and its log.
+    pub(crate) async fn end(mut self) -> (ExitStatus, String, String) {
+        let mut printed = String::new();
+        while let Some(line) = self.stdout.next_line().await.unwrap() {
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+        let mut log = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut log).await.unwrap();
+        }
+        (self.child.wait().await.unwrap(), printed, log)
+    }
+}

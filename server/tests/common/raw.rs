@@ -1,0 +1,66 @@
+//! Calls with any bytes for a body.
+
+use prost::bytes::{Buf, BufMut};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+/// Sends and receives bytes as they are.
+#[derive(Clone, Copy, Default)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buf.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(buf.copy_to_bytes(buf.remaining()).to_vec()))
+    }
+}
+
+/// Calls `path` with `body` and returns the first message of the answer.
+pub(crate) async fn call(
+    channel: &Channel,
+    path: &'static str,
+    metadata: &[(&'static str, &str)],
+    body: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let mut headers = MetadataMap::new();
+    for (name, value) in metadata {
+        headers.insert(*name, value.parse().unwrap());
+    }
+    let mut request = Request::new(body);
+    *request.metadata_mut() = headers;
+    let answer = grpc
+        .server_streaming(request, http::uri::PathAndQuery::from_static(path), RawCodec)
+        .await?;
+    Ok(answer.into_inner().message().await?.unwrap_or_default())
+}

@@ -1,0 +1,184 @@
+//! `kill -9`, many times, at any instant, under full load: what was acknowledged is there, once.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sottovoce_proto::v1::subscribe_response::Event;
+use sottovoce_proto::v1::{AcknowledgeRequest, SubscribeRequest};
+use tokio::sync::watch;
+
+use crate::common::{Clients, Device, Program, reason, with_token};
+
+const KILLS: usize = 24;
+const SENDERS: u64 = 6;
+const SEED: u64 = 0x5077_0A0C_E0FF_1CE5;
+
+/// What the senders know.
+struct Load {
+    address: watch::Receiver<SocketAddr>,
+    token: String,
+    to: Device,
+    stop: AtomicBool,
+    retries: AtomicU64,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_message_survives_kill_9_and_arrives_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path()).await;
+    let clients = Clients::connect(program.address).await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
+    let (moved, address) = watch::channel(program.address);
+    let load = Arc::new(Load {
+        address: address.clone(),
+        token: alices,
+        to: bob,
+        stop: AtomicBool::new(false),
+        retries: AtomicU64::new(0),
+    });
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|n| tokio::spawn(send(load.clone(), n)))
+        .collect();
+    let drain = Arc::new(AtomicBool::new(false));
+    let receiver = tokio::spawn(receive(address, bobs, drain.clone()));
+
+    let mut random = SEED;
+    for _ in 0..KILLS {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Microseconds, so that the instants fall anywhere within a commit.
+        tokio::time::sleep(Duration::from_micros(5_000 + (random >> 33) % 120_000)).await;
+        program.kill().await;
+        program = Program::start(folder.path()).await;
+        moved.send(program.address).unwrap();
+    }
+    load.stop.store(true, Ordering::SeqCst);
+    let mut acknowledged = HashSet::new();
+    for sender in senders {
+        for content in sender.await.unwrap() {
+            assert!(acknowledged.insert(content));
+        }
+    }
+    drain.store(true, Ordering::SeqCst);
+    let received = receiver.await.unwrap();
+
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|content| !received.contains_key(*content))
+        .collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    let doubled: Vec<_> = received
+        .iter()
+        .filter(|(_, envelopes)| envelopes.len() != 1)
+        .collect();
+    assert!(
+        doubled.is_empty(),
+        "delivered as more than one message: {doubled:?}"
+    );
+    assert_eq!(received.len(), acknowledged.len());
+    // The test means nothing unless the kills met calls under way.
+    let retries = load.retries.load(Ordering::SeqCst);
+    assert!(
+        retries >= KILLS as u64 / 2,
+        "only {retries} sends were interrupted"
+    );
+    assert!(
+        acknowledged.len() > KILLS,
+        "only {} messages were sent",
+        acknowledged.len()
+    );
+    program.kill().await;
+}
+
+/// Sends one message after the other, each until it is acknowledged, and returns their contents.
+async fn send(load: Arc<Load>, sender: u64) -> Vec<Vec<u8>> {
+    let mut acknowledged = Vec::new();
+    let mut clients = None;
+    for n in 0.. {
+        if load.stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let number = (sender << 32) | n;
+        let content = number.to_be_bytes().repeat(50);
+        loop {
+            let connected = match clients.take() {
+                Some(clients) => clients,
+                None => reconnect(&load.address).await,
+            };
+            let request = with_token(&load.token, Device::letter(&load.to, number, &content));
+            match connected.mailbox.clone().send(request).await {
+                Ok(_) => {
+                    clients = Some(connected);
+                    break;
+                }
+                Err(status) => {
+                    assert!(reason(&status).starts_with("untyped"), "refused: {status:?}");
+                    load.retries.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+        acknowledged.push(content);
+    }
+    acknowledged
+}
+
+/// Receives and acknowledges until told to drain and the queue is empty. Returns, for each content, the
+/// envelopes it came in.
+async fn receive(
+    address: watch::Receiver<SocketAddr>,
+    token: String,
+    drain: Arc<AtomicBool>,
+) -> HashMap<Vec<u8>, HashSet<Vec<u8>>> {
+    let mut received: HashMap<Vec<u8>, HashSet<Vec<u8>>> = HashMap::new();
+    let mut gone = HashSet::new();
+    loop {
+        let draining = drain.load(Ordering::SeqCst);
+        let clients = reconnect(&address).await;
+        let request = with_token(&token, SubscribeRequest {});
+        let Ok(stream) = clients.mailbox.clone().subscribe(request).await else {
+            continue;
+        };
+        let mut stream = stream.into_inner();
+        loop {
+            let next = tokio::time::timeout(Duration::from_millis(300), stream.message()).await;
+            match next {
+                Ok(Ok(Some(event))) => match event.event.unwrap() {
+                    Event::Envelope(envelope) => {
+                        let id = envelope.envelope_id;
+                        assert!(!gone.contains(&id), "came back after its acknowledgement");
+                        received
+                            .entry(envelope.ciphertext)
+                            .or_default()
+                            .insert(id.clone());
+                        let request = AcknowledgeRequest {
+                            envelope_ids: vec![id.clone()],
+                        };
+                        let request = with_token(&token, request);
+                        if clients.mailbox.clone().acknowledge(request).await.is_ok() {
+                            gone.insert(id);
+                        }
+                    }
+                    Event::QueueEmpty(_) if draining => return received,
+                    Event::QueueEmpty(_) => {}
+                },
+                // Quiet, ended or broken: begin again where the server is now.
+                _ => break,
+            }
+        }
+    }
+}
+
+async fn reconnect(address: &watch::Receiver<SocketAddr>) -> Clients {
+    loop {
+        let now = *address.borrow();
+        if let Ok(clients) = Clients::try_connect(now).await {
+            return clients;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

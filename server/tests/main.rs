@@ -1,0 +1,23 @@
+//! The server from outside: real gRPC with hand-made requests, signed with bare Ed25519 keys, and never
+//! with our own client.
+
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod mailbox;
+#[cfg(test)]
+mod prekeys;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
+mod transport;
+#[cfg(test)]
+mod web;
