@@ -146,10 +146,10 @@ impl Prekeys {
     ) -> Result<(&SignedPrekeyPair, Option<&OneTimePrekeyPair>), NoPrekey> {
         let signed_id = message.signed_prekey_id();
         let signed = self.signed.get(&signed_id).ok_or(NoPrekey)?;
-        if let Some(accepted) = self.accepted.get(&signed_id) {
-            if accepted.contains(&message.handshake_digest()) || accepted.len() >= INITIALS_REMEMBERED {
-                return Err(NoPrekey);
-            }
+        if let Some(accepted) = self.accepted.get(&signed_id)
+            && (accepted.contains(&message.handshake_digest()) || accepted.len() >= INITIALS_REMEMBERED)
+        {
+            return Err(NoPrekey);
         }
         let one_time = match message.one_time_prekey_id() {
             Some(id) => Some(&self.one_time.get(&id).ok_or(NoPrekey)?.pair),

@@ -138,13 +138,12 @@ impl Engine {
         message: &SessionMessage,
         turn: &mut Turn<'_>,
     ) -> Option<Zeroizing<Vec<u8>>> {
-        if let SessionMessage::Initial(initial) = message {
-            if !self
+        if let SessionMessage::Initial(initial) = message
+            && !self
                 .sessions
                 .knows(&them.address, them.device_id, &initial.handshake_digest())
-            {
-                return self.accept_session(them, initial, turn);
-            }
+        {
+            return self.accept_session(them, initial, turn);
         }
         self.sessions
             .decrypt(&them.address, them.device_id, message, turn)

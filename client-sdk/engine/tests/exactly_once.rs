@@ -1,5 +1,12 @@
 //! Whatever the line and the power do, each message arrives once and in order.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failing test is supposed to stop there"
+)]
+
 mod world;
 
 use proptest::prelude::*;

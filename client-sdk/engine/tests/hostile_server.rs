@@ -1,5 +1,12 @@
 //! A server that lies is found out: nothing it makes up, holds back, repeats or swaps goes unnoticed.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failing test is supposed to stop there"
+)]
+
 mod world;
 
 use sottovoce_crypto::statements::{

@@ -1,0 +1,105 @@
+//! A real server, in this process, and clients of it.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sottovoce::{Address, Client, Config, Event, EventKind, Events, StoreKey};
+use sottovoce_server::Server;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct RunningServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) database: PathBuf,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl RunningServer {
+    /// Starts on a free port, or on the port an earlier one had.
+    pub(crate) async fn start(folder: &Path, address: Option<SocketAddr>) -> Self {
+        let config = sottovoce_server::Config {
+            data_dir: folder.join("server"),
+            listen: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+            ..Default::default()
+        };
+        let server = Server::bind(config).await.expect("the server starts");
+        let (address, database) = (server.local_addr(), server.database_path());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            server.serve(stopped).await.expect("the server stops cleanly");
+        });
+        Self {
+            address,
+            database,
+            stop,
+            running,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).expect("the server is running");
+        self.running.await.expect("the server stops cleanly");
+    }
+
+    pub(crate) fn config(&self, folder: &Path, name: &str) -> Config {
+        Config {
+            server: format!("http://{}", self.address),
+            store: folder.join(format!("{name}.db")),
+            // A raw key: stretching a passphrase takes longer than the rest of a test.
+            key: StoreKey::raw([7; 32]),
+        }
+    }
+
+    pub(crate) async fn register(&self, folder: &Path, name: &str) -> (Client, Events) {
+        Client::register(self.config(folder, name), &address(name))
+            .await
+            .expect("the address is free")
+    }
+
+    pub(crate) async fn open(&self, folder: &Path, name: &str) -> (Client, Events) {
+        Client::open(self.config(folder, name))
+            .await
+            .expect("the store opens")
+    }
+}
+
+pub(crate) fn address(name: &str) -> Address {
+    Address::parse(&format!("{name}@localhost")).expect("a valid address")
+}
+
+pub(crate) async fn next(events: &mut Events) -> Event {
+    tokio::time::timeout(PATIENCE, events.next())
+        .await
+        .expect("in good time")
+        .expect("the client runs")
+}
+
+/// The next message's words, acknowledged; anything but messages received and sent fails the test.
+pub(crate) async fn read(client: &Client, events: &mut Events) -> String {
+    loop {
+        let event = next(events).await;
+        client.acknowledge(event.id).await.expect("the client runs");
+        match event.kind {
+            EventKind::MessageReceived(message) => return message.text().expect("words").to_owned(),
+            EventKind::MessageSent { .. } => {}
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+}
+
+pub(crate) async fn sent(client: &Client, events: &mut Events) {
+    let event = next(events).await;
+    assert!(
+        matches!(event.kind, EventKind::MessageSent { .. }),
+        "unexpected: {event:?}"
+    );
+    client.acknowledge(event.id).await.expect("the client runs");
+}

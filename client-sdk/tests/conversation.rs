@@ -1,0 +1,139 @@
+//! Two clients and the real server.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failing test is supposed to stop there"
+)]
+
+mod common;
+
+use common::{RunningServer, address, next, read, sent};
+use sottovoce::{EventKind, SendFailure, Status};
+
+#[tokio::test]
+async fn words_go_both_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    for round in 0..5 {
+        alice
+            .send_text(bob.address(), &format!("ping {round}"))
+            .await
+            .expect("queued");
+        assert_eq!(read(&bob, &mut to_bob).await, format!("ping {round}"));
+        bob.send_text(alice.address(), &format!("pong {round}"))
+            .await
+            .expect("queued");
+        assert_eq!(read(&alice, &mut to_alice).await, format!("pong {round}"));
+    }
+    assert_eq!(
+        alice.trusted_account_key(bob.address()).await,
+        Ok(Some(bob.account_key()))
+    );
+}
+
+#[tokio::test]
+async fn a_burst_arrives_once_and_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, _to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    for number in 0..200 {
+        alice
+            .send_text(bob.address(), &number.to_string())
+            .await
+            .expect("queued");
+    }
+    for number in 0..200 {
+        assert_eq!(read(&bob, &mut to_bob).await, number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn messages_wait_for_whoever_is_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, _) = server.register(folder.path(), "bob").await;
+    bob.close().await;
+    for text in ["one", "two", "three"] {
+        alice.send_text(&address("bob"), text).await.expect("queued");
+        sent(&alice, &mut to_alice).await;
+    }
+    let (bob, mut to_bob) = server.open(folder.path(), "bob").await;
+    for text in ["one", "two", "three"] {
+        assert_eq!(read(&bob, &mut to_bob).await, text);
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_offline_is_sent_once_the_server_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let place = server.address;
+    let (alice, _to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    server.stop().await;
+    alice
+        .status()
+        .wait_for(|status| *status == Status::Offline)
+        .await
+        .expect("the client runs");
+    for number in 0..10 {
+        alice
+            .send_text(bob.address(), &number.to_string())
+            .await
+            .expect("queued without a server");
+    }
+    // Not even a restart of the client loses them.
+    alice.close().await;
+    let server = RunningServer::start(folder.path(), Some(place)).await;
+    let (_alice, _to_alice) = server.open(folder.path(), "alice").await;
+    for number in 0..10 {
+        assert_eq!(read(&bob, &mut to_bob).await, number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn an_event_comes_again_until_it_is_acknowledged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, _to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    alice
+        .send_text(bob.address(), "remember this")
+        .await
+        .expect("queued");
+    let first = next(&mut to_bob).await;
+    bob.close().await;
+
+    let (bob, mut to_bob) = server.open(folder.path(), "bob").await;
+    assert_eq!(next(&mut to_bob).await, first);
+    bob.acknowledge(first.id).await.expect("the client runs");
+    bob.close().await;
+
+    let (bob, mut to_bob) = server.open(folder.path(), "bob").await;
+    bob.caught_up().await.expect("the server is there");
+    alice.send_text(bob.address(), "and this").await.expect("queued");
+    assert_eq!(read(&bob, &mut to_bob).await, "and this");
+}
+
+#[tokio::test]
+async fn a_message_to_nobody_fails_with_a_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
+    for stranger in ["nobody@localhost", "bob@elsewhere.example"] {
+        let stranger = sottovoce::Address::parse(stranger).expect("a valid address");
+        let message = alice.send_text(&stranger, "hello?").await.expect("queued");
+        let failed = EventKind::MessageFailed {
+            to: stranger,
+            message_id: message,
+            reason: SendFailure::NoSuchAccount,
+        };
+        assert_eq!(next(&mut to_alice).await.kind, failed);
+    }
+}
