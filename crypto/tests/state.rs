@@ -104,8 +104,6 @@ fn a_stored_session_that_contradicts_itself_is_refused() {
 
     let count = turn + 1 + 68 + 4;
     assert_eq!(skipping[count..count + 2], [0, 3]);
-    let too_many = u16::try_from(MAX_SKIPPED_KEYS + 1).unwrap();
-    assert_eq!(with(skipping, count, &too_many.to_be_bytes()), malformed);
     let entry = count + 2;
     let number = entry + 32;
     assert_eq!(
@@ -119,6 +117,25 @@ fn a_stored_session_that_contradicts_itself_is_refused() {
         "a key kept twice"
     );
     assert_eq!(with(skipping, entry, &[0xff; 32]), malformed, "an unreduced key");
+}
+
+#[test]
+fn a_stored_session_with_more_skipped_keys_than_the_limit_is_refused() {
+    let following = states().swap_remove(1);
+    let count = following.len() - 2;
+    assert_eq!(following[count..], [0, 0]);
+    let with_keys = |number: usize| {
+        let mut state = following[..count].to_vec();
+        state.extend_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
+        for number in 0..number {
+            state.extend_from_slice(&[9; 32]);
+            state.extend_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
+            state.extend_from_slice(&[0; 8 + 32]);
+        }
+        error_of(&state)
+    };
+    assert_eq!(with_keys(MAX_SKIPPED_KEYS), None);
+    assert_eq!(with_keys(MAX_SKIPPED_KEYS + 1), Some(StateError::Malformed));
 }
 
 #[test]
