@@ -218,6 +218,8 @@ impl Write for Acknowledge {
     }
 }
 
+type EnvelopeRow = (i64, Vec<u8>, String, Vec<u8>, Vec<u8>, i64);
+
 impl Store {
     /// The sequence of the newest envelope waiting for a device, 0 when there is none.
     pub(crate) async fn newest_sequence(&self, device: &DeviceId) -> Result<i64, ReadError> {
@@ -246,7 +248,7 @@ impl Store {
         until: i64,
         at_most: u64,
     ) -> Result<Vec<StoredEnvelope>, ReadError> {
-        let rows: Vec<(i64, Vec<u8>, String, Vec<u8>, Vec<u8>, i64)> = query_as(
+        let rows: Vec<EnvelopeRow> = query_as(
             "SELECT sequence, id, sender, sender_device, ciphertext, received_at_ms FROM envelopes \
              WHERE device = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
         )

@@ -244,3 +244,141 @@ async fn finish(mut conn: SqliteConnection) -> Result<(), sqlx::Error> {
         .await?;
     conn.close().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+
+    /// Writes a number, then does what the test wants.
+    struct Put(i64, Then);
+
+    #[derive(Clone, Copy)]
+    enum Then {
+        Succeed,
+        Refuse,
+        FailInSql,
+        /// Leaves behind what only the commit can notice.
+        SpoilTheCommit,
+    }
+
+    impl Write for Put {
+        type Output = i64;
+        type Refusal = i64;
+
+        async fn apply(&self, tx: &mut Tx<'_>) -> Result<i64, WriteError<i64>> {
+            query("INSERT INTO numbers VALUES (?)")
+                .bind(self.0)
+                .execute(&mut *tx.conn)
+                .await?;
+            match self.1 {
+                Then::Succeed => Ok(self.0),
+                Then::Refuse => Err(WriteError::Refused(self.0)),
+                Then::FailInSql => {
+                    query("INSERT INTO nowhere VALUES (1)")
+                        .execute(&mut *tx.conn)
+                        .await?;
+                    Ok(self.0)
+                }
+                Then::SpoilTheCommit => {
+                    query("INSERT INTO children VALUES (999)")
+                        .execute(&mut *tx.conn)
+                        .await?;
+                    Ok(self.0)
+                }
+            }
+        }
+    }
+
+    async fn writer(folder: &tempfile::TempDir) -> Writer {
+        let mut conn = connect(folder).await;
+        for table in [
+            "CREATE TABLE numbers (n INTEGER PRIMARY KEY)",
+            "CREATE TABLE children (n INTEGER REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)",
+        ] {
+            query(table).execute(&mut conn).await.unwrap();
+        }
+        Writer::start(conn, Hub::new(1))
+    }
+
+    async fn connect(folder: &tempfile::TempDir) -> SqliteConnection {
+        SqliteConnectOptions::new()
+            .filename(folder.path().join("db"))
+            .create_if_missing(true)
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    async fn numbers(folder: &tempfile::TempDir) -> Vec<i64> {
+        let rows: Vec<(i64,)> = sqlx::query_as("SELECT n FROM numbers ORDER BY n")
+            .fetch_all(&mut connect(folder).await)
+            .await
+            .unwrap();
+        rows.into_iter().map(|(n,)| n).collect()
+    }
+
+    /// All at once: on a runtime of one thread they are queued before the writer runs, and share a
+    /// commit.
+    async fn together(writer: &Writer, puts: Vec<Put>) -> Vec<Result<i64, WriteError<i64>>> {
+        join_all(puts.into_iter().map(|put| writer.submit(put))).await
+    }
+
+    #[tokio::test]
+    async fn one_refused_change_does_not_hurt_those_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let outcomes = together(
+            &writer,
+            vec![
+                Put(1, Then::Succeed),
+                Put(2, Then::Refuse),
+                Put(3, Then::FailInSql),
+                Put(4, Then::Succeed),
+            ],
+        )
+        .await;
+        assert_eq!(
+            outcomes,
+            [Ok(1), Err(WriteError::Refused(2)), Err(WriteError::Failed), Ok(4)]
+        );
+        assert_eq!(numbers(&folder).await, [1, 4]);
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_of_success_when_the_commit_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let outcomes = together(
+            &writer,
+            vec![
+                Put(1, Then::Succeed),
+                Put(2, Then::SpoilTheCommit),
+                Put(3, Then::Refuse),
+            ],
+        )
+        .await;
+        assert_eq!(outcomes, [Err(WriteError::Failed); 3]);
+        assert_eq!(numbers(&folder).await, [0_i64; 0]);
+        // And the writer goes on.
+        assert_eq!(writer.submit(Put(5, Then::Succeed)).await, Ok(5));
+        assert_eq!(numbers(&folder).await, [5]);
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_was_queued_before_the_close_is_committed_and_nothing_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        let queued = together(&writer, (1..=100).map(|n| Put(n, Then::Succeed)).collect());
+        let (outcomes, ()) = tokio::join!(queued, writer.close());
+        assert!(outcomes.iter().all(Result::is_ok));
+        assert_eq!(numbers(&folder).await.len(), 100);
+        assert_eq!(
+            writer.submit(Put(101, Then::Succeed)).await,
+            Err(WriteError::Stopping)
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Bad input on every call: each is refused with a typed reason, and the database stays as it was, row
+//! for row.
+
+mod accounts;
+mod mailbox;
+mod prekeys;
+mod sign_in;
+
+use tonic::Code;
+
+use crate::common::{Clients, Device, TestServer, call, dump, told, with_token};
+
+const REGISTER: &str = "/sottovoce.v1.AccountService/Register";
+const GET_ACCOUNT: &str = "/sottovoce.v1.AccountService/GetAccount";
+const BEGIN: &str = "/sottovoce.v1.AuthService/BeginAuthentication";
+const COMPLETE: &str = "/sottovoce.v1.AuthService/CompleteAuthentication";
+const PUBLISH: &str = "/sottovoce.v1.PrekeyService/PublishPrekeys";
+const FETCH: &str = "/sottovoce.v1.PrekeyService/FetchPrekeyBundles";
+const COUNT: &str = "/sottovoce.v1.PrekeyService/CountPrekeys";
+const SEND: &str = "/sottovoce.v1.MailboxService/Send";
+const SUBSCRIBE: &str = "/sottovoce.v1.MailboxService/Subscribe";
+const ACKNOWLEDGE: &str = "/sottovoce.v1.MailboxService/Acknowledge";
+
+const OPEN: [&str; 3] = [REGISTER, BEGIN, COMPLETE];
+const WITH_TOKEN: [&str; 7] = [GET_ACCOUNT, PUBLISH, FETCH, COUNT, SEND, SUBSCRIBE, ACKNOWLEDGE];
+
+/// A server with alice, bob (who has prekeys and a message from alice) and carol (who has none).
+struct World {
+    server: TestServer,
+    clients: Clients,
+    alice: Device,
+    token: String,
+    bob: Device,
+    carol: Device,
+    before: Vec<String>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let server = TestServer::start().await;
+        let clients = server.connect().await;
+        let (alice, bob, carol) = (
+            Device::named("alice"),
+            Device::named("bob"),
+            Device::named("carol"),
+        );
+        let token = alice.join(&clients).await;
+        let bobs = bob.join(&clients).await;
+        carol.register(&clients).await;
+        for (token, prekeys) in [(&bobs, bob.prekeys(1..=5)), (&token, alice.prekeys(1..=5))] {
+            let request = with_token(token, prekeys);
+            clients.prekeys.clone().publish_prekeys(request).await.unwrap();
+        }
+        Device::send_numbers(&clients, &token, &bob, 1..=1).await;
+        let before = dump(&server.database).await;
+        Self {
+            server,
+            clients,
+            alice,
+            token,
+            bob,
+            carol,
+            before,
+        }
+    }
+
+    /// Makes a call with alice's token and expects this refusal, and no trace of the call.
+    async fn refuses(&self, what: &str, path: &'static str, body: Vec<u8>, expected: Refused<'_>) {
+        let authorization = format!("Bearer {}", self.token);
+        let metadata = [("authorization", authorization.as_str())];
+        self.refuses_with(what, path, &metadata, body, expected).await;
+    }
+
+    async fn refuses_with(
+        &self,
+        what: &str,
+        path: &'static str,
+        metadata: &[(&'static str, &str)],
+        body: Vec<u8>,
+        (code, reason, field): Refused<'_>,
+    ) {
+        let what = format!("{path}: {what}");
+        let answer = call(&self.clients.channel, path, metadata, body).await;
+        let status = answer.expect_err(&what);
+        let expected = (code, reason.to_owned(), field.to_owned());
+        assert_eq!(told(&status), expected, "{what}");
+        assert_eq!(
+            dump(&self.server.database).await,
+            self.before,
+            "{what} left a trace"
+        );
+    }
+}
+
+/// Code, reason, field.
+type Refused<'a> = (Code, &'a str, &'a str);
+
+/// What is wrong, the request, how it is refused.
+type Row<'a> = (&'a str, Vec<u8>, Refused<'a>);
+
+fn invalid(field: &str) -> Refused<'_> {
+    (Code::InvalidArgument, "FIELD_INVALID", field)
+}
+
+fn too_large(field: &str) -> Refused<'_> {
+    (Code::InvalidArgument, "TOO_LARGE", field)
+}
+
+fn unsigned(field: &str) -> Refused<'_> {
+    (Code::InvalidArgument, "SIGNATURE_INVALID", field)
+}
+
+#[tokio::test]
+async fn malformed_and_oversized_messages_are_refused_on_every_call() {
+    let world = World::new().await;
+    let truncated = [0x0a, 0x7f, 0x01];
+    let bad_tag = [0xff; 12];
+    for path in OPEN.into_iter().chain(WITH_TOKEN) {
+        for body in [truncated.as_slice(), bad_tag.as_slice()] {
+            // A request without fields skips those it does not know, if they are whole.
+            world
+                .refuses("malformed", path, body.to_vec(), invalid("request"))
+                .await;
+        }
+        world
+            .refuses("oversized", path, vec![0; 3 * 1024 * 1024], too_large("request"))
+            .await;
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_need_a_token_are_refused_without_a_good_one() {
+    let world = World::new().await;
+    let unknown = format!("Bearer {}", "0".repeat(64));
+    let longer = format!("Bearer {}0", world.token);
+    let basic = format!("Basic {}", world.token);
+    let upper = format!("Bearer {}", world.token.to_uppercase());
+    for path in WITH_TOKEN {
+        world
+            .refuses_with(
+                "no token",
+                path,
+                &[],
+                Vec::new(),
+                (Code::Unauthenticated, "TOKEN_MISSING", ""),
+            )
+            .await;
+        for header in [&unknown, &longer, &basic, &upper, "", "Bearer", "Bearer "] {
+            world
+                .refuses_with(
+                    header,
+                    path,
+                    &[("authorization", header)],
+                    Vec::new(),
+                    (Code::Unauthenticated, "TOKEN_INVALID", ""),
+                )
+                .await;
+        }
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn calls_and_encodings_that_do_not_exist_are_refused() {
+    let world = World::new().await;
+    let unsupported = (Code::Unimplemented, "UNSUPPORTED", "");
+    for path in [
+        "/sottovoce.v1.MailboxService/Nothing",
+        "/no.such.Service/Call",
+        "/",
+    ] {
+        world.refuses("no such call", path, Vec::new(), unsupported).await;
+    }
+    world
+        .refuses_with(
+            "compressed",
+            BEGIN,
+            &[("grpc-encoding", "gzip")],
+            Vec::new(),
+            unsupported,
+        )
+        .await;
+    world.server.stop().await;
+}
