@@ -55,3 +55,8 @@ pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, Device
 pub use sottovoce_engine::{
     Body, Event, EventId, EventKind, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure, Unreadable,
 };
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

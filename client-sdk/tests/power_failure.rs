@@ -29,6 +29,9 @@ use tokio::time::Instant;
 /// Kills per run; each at another instant.
 const KILLS: u64 = 24;
 
+/// Between two messages: enough of them to be killed among, few enough to wait for.
+const PACE: Duration = Duration::from_millis(5);
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -123,6 +126,7 @@ async fn sender(url: &str, store: &str, round: &str) {
             return;
         }
         say(&text);
+        tokio::time::sleep(PACE).await;
     }
 }
 
