@@ -70,7 +70,7 @@ impl Driver {
                 None
             }
         };
-        let _ = self.status.send(Status::Stopped);
+        self.show(Status::Stopped);
         if self.store.close().await.is_err() {
             tracing::warn!("the store did not close cleanly");
         }
@@ -157,7 +157,7 @@ impl Driver {
             }
             LinkEvent::Up(token) => {
                 calls.token = Some(token);
-                self.status.send_replace(Status::Online);
+                self.show(Status::Online);
                 self.input(Input::Connected, calls).await
             }
             LinkEvent::Delivered(envelope) => self.input(Input::Delivered(envelope), calls).await,
@@ -170,21 +170,22 @@ impl Driver {
                 calls.token = None;
                 calls.mailbox_emptied = false;
                 calls.running.abort_all();
-                self.status.send_replace(Status::Offline);
+                self.show(Status::Offline);
                 self.input(Input::Disconnected, calls).await
             }
         }
     }
 
     fn show_caught_up(&self, calls: &Calls) {
-        let caught_up = calls.mailbox_emptied && self.engine.is_reachable();
-        self.status.send_if_modified(|status| {
-            let changes = caught_up && *status == Status::Online;
-            if changes {
-                *status = Status::CaughtUp;
-            }
-            changes
-        });
+        if calls.mailbox_emptied && self.engine.is_reachable() {
+            self.show(Status::CaughtUp);
+        }
+    }
+
+    /// Tells of a status that is another than before.
+    fn show(&self, status: Status) {
+        self.status
+            .send_if_modified(|before| std::mem::replace(before, status) != status);
     }
 
     /// An input of the driver's own, which the engine never refuses.
