@@ -158,6 +158,17 @@ fn every_byte_of_an_initial_message_is_authenticated() {
 }
 
 #[test]
+fn devices_of_two_accounts_may_bear_the_same_id() {
+    let rng = &mut rng(18);
+    let alice = Device::new(rng, "alice@one.example", 7);
+    let bob = Device::new(rng, "bob@two.example", 7);
+    let mut session =
+        Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
+    let message = initial(&session.encrypt(rng, b"what a chance").unwrap());
+    assert!(bob.accept(&alice.party, &message).is_ok());
+}
+
+#[test]
 fn two_devices_of_one_account_may_talk() {
     let rng = &mut rng(12);
     let (phone, mut laptop) = (

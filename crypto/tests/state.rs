@@ -104,6 +104,10 @@ fn a_stored_session_that_contradicts_itself_is_refused() {
 
     let count = turn + 1 + 68 + 4;
     assert_eq!(skipping[count..count + 2], [0, 3]);
+    let opening = &states[0];
+    let mut listening = opening[..opening.len() - 2].to_vec();
+    listening.extend_from_slice(&skipping[count..]);
+    assert_eq!(error_of(&listening), malformed, "keys kept before anything came");
     let entry = count + 2;
     let number = entry + 32;
     assert_eq!(
