@@ -72,15 +72,27 @@ stage_wasm() {
 
 stage_fuzz() {
     install_tool cargo-fuzz "$CARGO_FUZZ_VERSION" cargo-fuzz
-    # The sanitizers' flags are unstable; the bootstrap variable lets the stable compiler take them.
-    local -x RUSTC_BOOTSTRAP=1
-    local target targets
+    # The sanitizers' flags are unstable; the bootstrap variable lets the stable compiler take them. Optimising
+    # across packages would double the build to speed up a run of seconds.
+    RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off cargo fuzz build --target-dir "$TARGET/fuzz"
+    local host target targets
+    host=$(rustc -vV | sed -n 's/^host: //p')
     targets=$(cargo fuzz list)
-    cargo fuzz build --target-dir "$TARGET/fuzz"
-    for target in $targets; do
-        say "$target"
-        cargo fuzz run --target-dir "$TARGET/fuzz" "$target" -- -max_total_time="$FUZZ_SECONDS" -timeout=10 -verbosity=0
-    done
+    for target in $targets; do run_fuzz_target "$target" "$TARGET/fuzz/$host/release/$target"; done
+}
+
+# Straight from its binary, since `cargo fuzz run` would build each target once more.
+run_fuzz_target() {
+    local target=$1 binary=$2
+    local artifacts=fuzz/artifacts/$target corpus=$TARGET/fuzz-corpus/$target log=$TARGET/fuzz-corpus/$target.log
+    # What is found joins the corpus in the target folder; the seeds are read and stay as they are.
+    mkdir -p "$artifacts" "$corpus"
+    if ! "$binary" -artifact_prefix="$artifacts/" -max_total_time="$FUZZ_SECONDS" -timeout=10 -verbosity=1 \
+        "$corpus" "fuzz/seeds/$target" >"$log" 2>&1; then
+        cat "$log" >&2
+        die "fuzz target $target failed; the input is in $artifacts"
+    fi
+    say "$target: $(grep -m1 '^Done' "$log")"
 }
 
 stage_bench() { cargo bench --locked --package sottovoce-benches --no-run --quiet; }
