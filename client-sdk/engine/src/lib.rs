@@ -29,10 +29,12 @@
 //! # }
 //! ```
 
+mod accounts;
 mod codec;
 mod counters;
 mod engine;
 mod event;
+mod event_record;
 mod inbox;
 mod io;
 mod outbox;

@@ -1,0 +1,164 @@
+//! Events as records.
+
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use zeroize::Zeroizing;
+
+use crate::event::{Body, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
+use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+
+impl EventKind {
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::MessageReceived(message) => pack(&[
+                &[1],
+                message.from.as_str().as_bytes(),
+                message.device_id.as_bytes(),
+                &message.message_id.0,
+                &message.sent_at_ms.to_be_bytes(),
+                &[u8::from(message.late)],
+                &message.body.to_bytes(),
+            ]),
+            Self::MessageSent {
+                to,
+                message_id,
+                accepted_at_ms,
+            } => pack(&[
+                &[2],
+                to.as_str().as_bytes(),
+                &message_id.0,
+                &accepted_at_ms.to_be_bytes(),
+            ]),
+            Self::MessageFailed {
+                to,
+                message_id,
+                reason,
+            } => pack(&[&[3], to.as_str().as_bytes(), &message_id.0, &[*reason as u8]]),
+            Self::MessagesMissing {
+                from,
+                device_id,
+                count,
+            } => pack(&[
+                &[4],
+                from.as_str().as_bytes(),
+                device_id.as_bytes(),
+                &count.to_be_bytes(),
+            ]),
+            Self::Unreadable { from, reason } => pack(&[&[5], from.as_bytes(), &[*reason as u8]]),
+            Self::AccountKeyChanged { address, account_key } => {
+                pack(&[&[6], address.as_str().as_bytes(), account_key.as_bytes()])
+            }
+            Self::ManifestConflict { address } => pack(&[&[7], address.as_str().as_bytes()]),
+        }
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let fields = unpack(bytes)?;
+        let (kind, fields) = fields.split_first().ok_or(RecordError)?;
+        let address = |bytes: &[u8]| Address::parse(&text(bytes)?).map_err(|_| RecordError);
+        match (*kind, fields) {
+            ([1], [from, device_id, message_id, sent_at_ms, [late], body]) => {
+                Ok(Self::MessageReceived(ReceivedMessage {
+                    from: address(from)?,
+                    device_id: DeviceId::from_slice(device_id).map_err(|_| RecordError)?,
+                    message_id: MessageId(id16(message_id)?),
+                    sent_at_ms: u64_of(sent_at_ms)?,
+                    late: *late != 0,
+                    body: Body::from_bytes(body)?,
+                }))
+            }
+            ([2], [to, message_id, accepted_at_ms]) => Ok(Self::MessageSent {
+                to: address(to)?,
+                message_id: MessageId(id16(message_id)?),
+                accepted_at_ms: u64_of(accepted_at_ms)?,
+            }),
+            ([3], [to, message_id, [reason]]) => Ok(Self::MessageFailed {
+                to: address(to)?,
+                message_id: MessageId(id16(message_id)?),
+                reason: match reason {
+                    1 => SendFailure::NoSuchAccount,
+                    2 => SendFailure::RecipientNotVerified,
+                    3 => SendFailure::Refused,
+                    _ => return Err(RecordError),
+                },
+            }),
+            ([4], [from, device_id, count]) => Ok(Self::MessagesMissing {
+                from: address(from)?,
+                device_id: DeviceId::from_slice(device_id).map_err(|_| RecordError)?,
+                count: u64_of(count)?,
+            }),
+            ([5], [from, [reason]]) => Ok(Self::Unreadable {
+                from: text(from)?,
+                reason: match reason {
+                    1 => Unreadable::Malformed,
+                    2 => Unreadable::UnknownDevice,
+                    3 => Unreadable::NotAuthentic,
+                    _ => return Err(RecordError),
+                },
+            }),
+            ([6], [of, key]) => Ok(Self::AccountKeyChanged {
+                address: address(of)?,
+                account_key: AccountKey::from_slice(key).map_err(|_| RecordError)?,
+            }),
+            ([7], [of]) => Ok(Self::ManifestConflict {
+                address: address(of)?,
+            }),
+            _ => Err(RecordError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_survives_its_record() {
+        let alice = Address::parse("alice@host").unwrap();
+        let device_id = DeviceId::from_bytes([4; 16]);
+        let message_id = MessageId([5; 16]);
+        let key = {
+            let mut bytes = [0x66; 32];
+            bytes[0] = 0x58; // the Ed25519 base point (RFC 8032 section 5.1)
+            AccountKey::from_slice(&bytes).unwrap()
+        };
+        let kinds = [
+            EventKind::MessageReceived(ReceivedMessage {
+                from: alice.clone(),
+                device_id,
+                message_id,
+                sent_at_ms: 7,
+                late: true,
+                body: Body::Text("words".into()),
+            }),
+            EventKind::MessageSent {
+                to: alice.clone(),
+                message_id,
+                accepted_at_ms: 8,
+            },
+            EventKind::MessageFailed {
+                to: alice.clone(),
+                message_id,
+                reason: SendFailure::Refused,
+            },
+            EventKind::MessagesMissing {
+                from: alice.clone(),
+                device_id,
+                count: 3,
+            },
+            EventKind::Unreadable {
+                from: "?".into(),
+                reason: Unreadable::NotAuthentic,
+            },
+            EventKind::AccountKeyChanged {
+                address: alice.clone(),
+                account_key: key,
+            },
+            EventKind::ManifestConflict { address: alice },
+        ];
+        for kind in kinds {
+            assert_eq!(EventKind::from_bytes(&kind.to_bytes()).unwrap(), kind);
+        }
+        assert_eq!(EventKind::from_bytes(&[]), Err(RecordError));
+        assert_eq!(EventKind::from_bytes(&pack(&[&[9]])), Err(RecordError));
+    }
+}
