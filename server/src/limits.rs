@@ -109,3 +109,63 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_table_has_every_limit_with_its_default() {
+        // Taken apart by name, so that a new limit does not compile until it is here.
+        let Limits {
+            max_connections,
+            max_calls_per_connection,
+            max_calls,
+            max_streams,
+            request_timeout,
+            first_byte_timeout,
+            keepalive: (keepalive_interval, keepalive_timeout),
+            max_accounts,
+            challenge_lifetime,
+            max_used_challenges,
+            access_token_lifetime,
+            max_tokens_per_device,
+            max_one_time_prekeys,
+            max_mailbox_messages,
+            max_mailbox_bytes,
+            delivery_window,
+            receipt_lifetime,
+            sweep_interval,
+            shutdown_grace,
+        } = Limits::default();
+        let rows = [
+            ("max_connections", max_connections as u64),
+            ("max_calls_per_connection", u64::from(max_calls_per_connection)),
+            ("max_calls", max_calls as u64),
+            ("max_streams", max_streams as u64),
+            ("request_timeout", request_timeout.as_secs()),
+            ("first_byte_timeout", first_byte_timeout.as_secs()),
+            ("keepalive.interval", keepalive_interval.as_secs()),
+            ("keepalive.timeout", keepalive_timeout.as_secs()),
+            ("max_accounts", max_accounts),
+            ("challenge_lifetime", challenge_lifetime.as_secs()),
+            ("max_used_challenges", max_used_challenges as u64),
+            ("access_token_lifetime", access_token_lifetime.as_secs()),
+            ("max_tokens_per_device", u64::from(max_tokens_per_device)),
+            ("max_one_time_prekeys", u64::from(max_one_time_prekeys)),
+            ("max_mailbox_messages", max_mailbox_messages),
+            ("max_mailbox_bytes", max_mailbox_bytes),
+            ("delivery_window", delivery_window),
+            ("receipt_lifetime", receipt_lifetime.as_secs()),
+            ("sweep_interval", sweep_interval.as_secs()),
+            ("shutdown_grace", shutdown_grace.as_secs()),
+        ];
+        let manual = include_str!("../OPERATING.md");
+        for (name, value) in rows {
+            assert!(
+                manual.contains(&format!("| `{name}` | {value} |")),
+                "{name} {value}"
+            );
+        }
+    }
+}

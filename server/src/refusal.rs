@@ -169,6 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn the_protocols_table_has_every_reason_with_its_code() {
+        let protocol = include_str!("../../proto/PROTOCOL.md");
+        for value in 1..=26 {
+            let reason = ErrorReason::try_from(value).unwrap();
+            let code = format!("{:?}", code_and_message(reason).0);
+            let row = protocol
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("| `{}` | `", reason.as_reason())))
+                .unwrap_or_else(|| panic!("{} is not in the table", reason.as_reason()));
+            let written = row.split('`').next().unwrap().replace('_', "");
+            assert_eq!(written, code.to_uppercase(), "{}", reason.as_reason());
+        }
+        assert!(ErrorReason::try_from(27).is_err(), "a new reason: count further");
+    }
+
+    #[test]
     fn only_failures_of_the_server_itself_are_internal() {
         for value in 1..=26 {
             let reason = ErrorReason::try_from(value).unwrap();

@@ -12,6 +12,7 @@ use sottovoce_proto::v1::mailbox_service_server::MailboxServiceServer;
 use sottovoce_proto::v1::prekey_service_server::PrekeyServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic::transport::server::Server as Transport;
 use tonic_health::ServingStatus;
@@ -131,7 +132,7 @@ impl Server {
         // Whatever ends this function, also being dropped, closes the connections it has opened.
         let _cut_at_the_end = cut.clone().drop_guard();
         let connections = incoming(listener, limits, cut.clone());
-        let sweeper = tokio::spawn(sweep(app.clone()));
+        let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(app.clone())));
         let stop = async {
             shutdown.await;
             app.stopping.cancel();
@@ -149,7 +150,6 @@ impl Server {
         };
         cut.cancel();
         app.stopping.cancel();
-        sweeper.abort();
         app.store.close().await;
         Ok(result?)
     }

@@ -160,6 +160,57 @@ async fn a_second_signal_stops_it_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(2));
 }
 
+#[tokio::test]
+async fn the_manual_has_every_option_and_its_variable() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));
+    command.args(["serve", "--help"]);
+    let help = String::from_utf8(run(command).await.stdout).unwrap();
+    let manual = include_str!("../OPERATING.md");
+    let words = |start: &'static str| {
+        help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+            .filter(move |word| word.starts_with(start))
+    };
+    let named: Vec<_> = words("--")
+        .chain(words("SOTTOVOCE_"))
+        .filter(|word| *word != "--help")
+        .collect();
+    assert!(named.len() >= 14, "{named:?}");
+    for word in named {
+        assert!(
+            manual.contains(&format!("`{word}")),
+            "{word} is not in the manual"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_built_without_the_cryptography_that_could_read() {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args([
+            "tree",
+            "-p",
+            "sottovoce-server",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let tree = String::from_utf8(run(command).await.stdout).unwrap();
+    let has = |name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} ")));
+    assert!(has("sottovoce-statements"), "{tree}");
+    for name in [
+        "sottovoce-crypto",
+        "sottovoce-engine",
+        "x25519-dalek",
+        "chacha20poly1305",
+    ] {
+        assert!(!has(name), "{name} is in the server's tree");
+    }
+}
+
 /// All that the server has written to its data folder.
 fn files(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
