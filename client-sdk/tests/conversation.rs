@@ -9,6 +9,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{RunningServer, address, next, read, sent};
 use sottovoce::{EventKind, SendFailure, Status};
 
@@ -93,6 +95,29 @@ async fn what_is_written_offline_is_sent_once_the_server_is_back() {
     let server = RunningServer::start(folder.path(), Some(place)).await;
     let (_alice, _to_alice) = server.open(folder.path(), "alice").await;
     for number in 0..10 {
+        assert_eq!(read(&bob, &mut to_bob).await, number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_is_replaced_without_anybody_noticing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let short = sottovoce_server::Limits {
+        access_token_lifetime: Duration::from_secs(1),
+        ..Default::default()
+    };
+    let server = RunningServer::start_limited(folder.path(), None, short).await;
+    let (alice, _to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    // Three lifetimes long, a message every tenth of one.
+    for number in 0..30 {
+        alice
+            .send_text(bob.address(), &number.to_string())
+            .await
+            .expect("queued");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for number in 0..30 {
         assert_eq!(read(&bob, &mut to_bob).await, number.to_string());
     }
 }

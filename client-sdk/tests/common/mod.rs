@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sottovoce::{Address, Client, Config, Event, EventKind, Events, StoreKey};
-use sottovoce_server::Server;
+use sottovoce_server::{Limits, Server};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -24,9 +24,14 @@ pub(crate) struct RunningServer {
 impl RunningServer {
     /// Starts on a free port, or on the port an earlier one had.
     pub(crate) async fn start(folder: &Path, address: Option<SocketAddr>) -> Self {
+        Self::start_limited(folder, address, Limits::default()).await
+    }
+
+    pub(crate) async fn start_limited(folder: &Path, address: Option<SocketAddr>, limits: Limits) -> Self {
         let config = sottovoce_server::Config {
             data_dir: folder.join("server"),
             listen: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+            limits,
             ..Default::default()
         };
         let server = Server::bind(config).await.expect("the server starts");
