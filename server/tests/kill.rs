@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{AcknowledgeRequest, SubscribeRequest};
+use sottovoce_proto::v1::{AcknowledgeRequest, FetchPrekeyBundlesRequest, SubscribeRequest};
 use tokio::sync::watch;
 
 use crate::common::{Clients, Device, Program, reason, with_token};
@@ -43,6 +43,7 @@ async fn every_acknowledged_message_survives_kill_9_and_arrives_once() {
     let senders: Vec<_> = (0..SENDERS)
         .map(|n| tokio::spawn(send(load.clone(), n)))
         .collect();
+    let fetcher = tokio::spawn(fetch_prekeys(load.clone(), bobs.clone()));
     let drain = Arc::new(AtomicBool::new(false));
     let receiver = tokio::spawn(receive(address, bobs, drain.clone()));
 
@@ -64,6 +65,14 @@ async fn every_acknowledged_message_survives_kill_9_and_arrives_once() {
             assert!(acknowledged.insert(content));
         }
     }
+    let prekeys = fetcher.await.unwrap();
+    let distinct: HashSet<_> = prekeys.iter().collect();
+    assert!(
+        prekeys.len() > 10,
+        "only {} prekeys were handed out",
+        prekeys.len()
+    );
+    assert_eq!(distinct.len(), prekeys.len(), "a prekey was handed out twice");
     drain.store(true, Ordering::SeqCst);
     let received = receiver.await.unwrap();
 
@@ -83,6 +92,10 @@ async fn every_acknowledged_message_survives_kill_9_and_arrives_once() {
     assert_eq!(received.len(), acknowledged.len());
     // The test means nothing unless the kills met calls under way.
     let retries = load.retries.load(Ordering::SeqCst);
+    println!(
+        "{KILLS} kills, {} messages, {retries} sends interrupted",
+        acknowledged.len()
+    );
     assert!(
         retries >= KILLS as u64 / 2,
         "only {retries} sends were interrupted"
@@ -125,6 +138,40 @@ async fn send(load: Arc<Load>, sender: u64) -> Vec<Vec<u8>> {
         acknowledged.push(content);
     }
     acknowledged
+}
+
+/// Publishes prekeys of the recipient, and fetches them while the server is killed and killed again.
+/// Returns the ids handed out.
+async fn fetch_prekeys(load: Arc<Load>, recipients_token: String) -> Vec<u32> {
+    let mut handed_out = Vec::new();
+    let mut clients = reconnect(&load.address).await;
+    for batch in [1..=100, 101..=200] {
+        // Repeated until it is answered: that must not bring a key back either.
+        let request = || with_token(&recipients_token, load.to.prekeys(batch.clone()));
+        while clients.prekeys.clone().publish_prekeys(request()).await.is_err() {
+            clients = reconnect(&load.address).await;
+        }
+    }
+    while !load.stop.load(Ordering::SeqCst) {
+        let request = FetchPrekeyBundlesRequest {
+            address: load.to.address.to_string(),
+            device_ids: vec![load.to.id.as_bytes().to_vec()],
+        };
+        match clients
+            .prekeys
+            .clone()
+            .fetch_prekey_bundles(with_token(&load.token, request))
+            .await
+        {
+            Ok(answer) => {
+                let prekey = answer.into_inner().bundles.remove(0).one_time_prekey;
+                handed_out.extend(prekey.map(|prekey| prekey.id));
+            }
+            Err(_) => clients = reconnect(&load.address).await,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    handed_out
 }
 
 /// Receives and acknowledges until told to drain and the queue is empty. Returns, for each content, the

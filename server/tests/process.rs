@@ -26,7 +26,9 @@ fn serve(listen: &str, data_dir: &Path) -> Command {
     command
         .args(["serve", "--listen", listen, "--data-dir"])
         .arg(data_dir)
-        .kill_on_drop(true);
+        .kill_on_drop(true)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -86,9 +88,76 @@ async fn it_refuses_to_speak_plaintext_to_a_network_unless_told_to() {
     assert!(text.contains("does not encrypt connections"), "{text}");
     assert!(text.contains("--insecure-allow-plaintext-network"), "{text}");
     assert!(!data.exists(), "a refused start leaves nothing behind");
-    let mut command = Program::command(&data);
+    let mut command = serve("0.0.0.0:0", &data);
     command.env("SOTTOVOCE_INSECURE_ALLOW_PLAINTEXT_NETWORK", "true");
+    let program = Program::spawn(command).await;
+    assert!(
+        program.announced.contains("OTHER MACHINES CAN REACH IT"),
+        "{}",
+        program.announced
+    );
+    program.kill().await;
+}
+
+#[tokio::test]
+async fn the_command_line_wins_over_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = serve("127.0.0.1:0", folder.path());
+    command.env("SOTTOVOCE_LISTEN", "0.0.0.0:0");
     Program::spawn(command).await.kill().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_exists_keeps_its_permissions_and_the_files_in_it_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    Program::start(folder.path()).await.kill().await;
+    assert_eq!(mode(folder.path()), 0o755);
+    assert_eq!(mode(&folder.path().join("sottovoce.db")), 0o600);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_was_acknowledged_is_no_longer_in_the_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path()).await;
+    let clients = Clients::connect(program.address).await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
+    // One that fits a database page and one that takes many.
+    let letters = [b"remember me ".repeat(10), b"forget me ".repeat(5_000)];
+    for (n, letter) in (1..).zip(&letters) {
+        let request = with_token(&alices, Device::letter(&bob, n, letter));
+        clients.mailbox.clone().send(request).await.unwrap();
+    }
+    assert!(contains(&files(folder.path()), b"remember me") && contains(&files(folder.path()), b"forget me"));
+    let request = with_token(&bobs, SubscribeRequest {});
+    let mut stream = clients
+        .mailbox
+        .clone()
+        .subscribe(request)
+        .await
+        .unwrap()
+        .into_inner();
+    while let Some(Event::Envelope(envelope)) = stream.message().await.unwrap().unwrap().event {
+        let request = AcknowledgeRequest {
+            envelope_ids: vec![envelope.envelope_id],
+        };
+        clients
+            .mailbox
+            .clone()
+            .acknowledge(with_token(&bobs, request))
+            .await
+            .unwrap();
+    }
+    program.signal("TERM").await;
+    program.end().await;
+    let stored = files(folder.path());
+    assert!(contains(&stored, b"alice@localhost"), "the rest is there");
+    assert!(!contains(&stored, b"remember me") && !contains(&stored, b"forget me"));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{Clients, Device, TestServer};
+use crate::common::{Clients, Device, TestServer, call, told};
 
 async fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
     let mut rest = Vec::new();
@@ -108,4 +108,22 @@ async fn an_open_call_holds_up_the_stop_only_for_its_grace() {
         .await
         .unwrap();
     assert!(is_closed_within(&mut socket, Duration::from_secs(3)).await);
+}
+
+#[tokio::test]
+async fn endless_headers_are_refused() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let path = "/sottovoce.v1.AuthService/BeginAuthentication";
+    let filler = "x".repeat(20 * 1024);
+    assert!(
+        call(&clients.channel, path, &[("x-filler", &filler)], vec![0x0a, 0x00])
+            .await
+            .is_err()
+    );
+    let status = call(&clients.channel, path, &[("x-filler", "x")], vec![0x0a, 0x00])
+        .await
+        .unwrap_err();
+    assert_eq!(told(&status).2, "device_id", "the connection goes on");
+    server.stop().await;
 }

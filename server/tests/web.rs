@@ -164,3 +164,17 @@ async fn a_browser_can_subscribe() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_not_grpc_is_a_bad_request() {
+    let server = TestServer::start().await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    server.stop().await;
+}

@@ -116,6 +116,8 @@ pub(crate) async fn connect(
         // FULL syncs the log at every commit: what was acknowledged survives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What was acknowledged is overwritten, not only unlinked: the server forgets it.
+        .pragma("secure_delete", "ON")
         .busy_timeout(BUSY_TIMEOUT)
         // The driver would log statements; the server's log holds nothing of its users.
         .disable_statement_logging();
