@@ -156,6 +156,7 @@ mod tests {
         let hub = Hub::new(1);
         let seat = hub.take_seat(DEVICE).unwrap();
         hub.wake(DEVICE);
-        seat.woken().await;
+        let woken = tokio::time::timeout(std::time::Duration::from_secs(5), seat.woken()).await;
+        assert!(woken.is_ok());
     }
 }

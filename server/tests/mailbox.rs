@@ -6,7 +6,7 @@ use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{
     AcknowledgeRequest, DeviceMessage, Envelope, SendRequest, SubscribeRequest, SubscribeResponse,
 };
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use crate::common::{Clients, Device, TestServer, add_device, dump, id, reason, told, with_token};
 
@@ -27,6 +27,12 @@ async fn subscribe(clients: &Clients, token: &str) -> Streaming<SubscribeRespons
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Event {
     let answer = tokio::time::timeout(Duration::from_secs(5), stream.message()).await;
     answer.expect("nothing came").unwrap().unwrap().event.unwrap()
+}
+
+/// Why the stream ended.
+async fn end(stream: &mut Streaming<SubscribeResponse>) -> Status {
+    let answer = tokio::time::timeout(Duration::from_secs(5), stream.message()).await;
+    answer.expect("the stream goes on").unwrap_err()
 }
 
 async fn next_envelope(stream: &mut Streaming<SubscribeResponse>) -> Envelope {
@@ -285,7 +291,7 @@ async fn a_newer_stream_of_the_device_displaces_the_older() {
     assert!(matches!(next(&mut older).await, Event::QueueEmpty(_)));
     let mut newer = subscribe(&p.clients, &p.bobs).await;
     assert!(matches!(next(&mut newer).await, Event::QueueEmpty(_)));
-    let ended = older.message().await.unwrap_err();
+    let ended = end(&mut older).await;
     assert_eq!(told(&ended).0, tonic::Code::Aborted);
     assert_eq!(reason(&ended), "STREAM_DISPLACED");
     Device::send_numbers(&p.clients, &p.alices, &p.bob, 1..=1).await;
@@ -376,7 +382,7 @@ async fn a_stopping_server_ends_streams_with_a_reason() {
     let mut stream = subscribe(&p.clients, &p.bobs).await;
     assert!(matches!(next(&mut stream).await, Event::QueueEmpty(_)));
     p.server.begin_to_stop();
-    let ended = stream.message().await.unwrap_err();
+    let ended = end(&mut stream).await;
     assert_eq!(told(&ended).0, tonic::Code::Unavailable);
     assert_eq!(reason(&ended), "SHUTTING_DOWN");
     let folder = tokio::time::timeout(Duration::from_secs(5), p.server.stop())
