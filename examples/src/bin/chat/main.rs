@@ -39,7 +39,7 @@ struct Arguments {
     /// The server's URL.
     #[arg(long, default_value = "http://127.0.0.1:7443")]
     server: String,
-    /// The file for your keys and unsent messages. Default: <your address>.db
+    /// The file for your keys and unsent messages. Default: your address, and .db
     #[arg(long)]
     store: Option<PathBuf>,
 }
