@@ -18,6 +18,7 @@ redacted!(
     v1::CompleteAuthenticationResponse,
     content::Content,
     content::ManifestView,
+    content::SessionRenewal,
     content::Text,
     content::content::Body,
 );

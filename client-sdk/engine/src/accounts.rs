@@ -4,11 +4,14 @@ use sottovoce_crypto::statements::{AccountKey, Address};
 use sottovoce_proto::v1;
 
 use crate::engine::{Engine, InputError};
-use crate::event::EventKind;
+use crate::event::{EventKind, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::peers::{Peer, Shown, peer_key};
 use crate::turn::{Purpose, Turn};
 use crate::wire;
+
+/// How often an address with a changed account key is looked up again.
+const LOOK_AGAIN_MS: u64 = 10 * 60 * 1000;
 
 impl Engine {
     pub(crate) fn account_answered(
@@ -19,15 +22,18 @@ impl Engine {
     ) {
         self.fetching.remove(address);
         match answer {
-            Ok(Reply::Account(shown)) => match wire::verify_account(address, &shown) {
+            Ok(Reply::Account(shown)) => match self.verify(address, &shown) {
                 Ok(account) => self.account_shown(address, account, turn),
-                Err(wire::NotVerified) => self.account_not_to_be_had(address, true, turn),
+                Err(wire::NotVerified) => {
+                    self.tell_conflict(address, turn);
+                    self.account_not_to_be_had(address, SendFailure::RecipientNotVerified, turn);
+                }
             },
             Err(Refusal::Because(
                 v1::ErrorReason::AccountUnknown
                 | v1::ErrorReason::ServerNotLocal
                 | v1::ErrorReason::FieldInvalid,
-            )) => self.account_not_to_be_had(address, false, turn),
+            )) => self.account_not_to_be_had(address, SendFailure::NoSuchAccount, turn),
             _ => {}
         }
         let unneeded = self.peers.get(address).is_some_and(|peer| !peer.pinned)
@@ -35,6 +41,20 @@ impl Engine {
             && !self.inbox.waits_for(address);
         if unneeded {
             self.peers.remove(address);
+            self.sessions.forget(address, turn);
+        }
+    }
+
+    /// What the server shows, checked; for our own address only we know what is true.
+    fn verify(
+        &self,
+        address: &Address,
+        shown: &v1::GetAccountResponse,
+    ) -> Result<wire::VerifiedAccount, wire::NotVerified> {
+        if *address == self.own.party.address {
+            Err(wire::NotVerified)
+        } else {
+            wire::verify_account(address, shown)
         }
     }
 
@@ -43,42 +63,58 @@ impl Engine {
             .peers
             .entry(address.clone())
             .or_insert_with(|| Peer::new(account.clone()));
-        match peer.see(account) {
-            Shown::Same => {}
-            Shown::Newer => peer.persist(turn),
-            Shown::KeyChanged => {
-                peer.persist(turn);
-                let account_key = peer
-                    .proposed
-                    .as_ref()
-                    .map_or(peer.account.key, |proposed| proposed.key);
+        let shown = peer.see(account);
+        if peer.pinned && shown != Shown::Same {
+            peer.persist(turn);
+        }
+        // Where the peer speaks of a newer manifest than it is shown with, the server keeps it back.
+        let kept_back = std::mem::take(&mut peer.claimed) > peer.account.manifest.version;
+        let proposed = peer.proposed.as_ref().map(|proposed| proposed.key);
+        match (shown, proposed) {
+            (Shown::KeyChanged, Some(account_key)) => {
                 turn.event(EventKind::AccountKeyChanged {
                     address: address.clone(),
                     account_key,
                 });
             }
-            Shown::Conflict => turn.event(EventKind::ManifestConflict {
-                address: address.clone(),
-            }),
-        }
-        if std::mem::take(&mut peer.claimed) > peer.account.manifest.version {
-            // The peer has a newer manifest and the server keeps it to itself.
-            turn.event(EventKind::ManifestConflict {
-                address: address.clone(),
-            });
+            (Shown::Conflict, _) => self.tell_conflict(address, turn),
+            _ if kept_back => self.tell_conflict(address, turn),
+            _ => {}
         }
         self.advance(address, turn);
         self.account_refreshed(address, turn);
     }
 
-    fn account_not_to_be_had(&mut self, address: &Address, forged: bool, turn: &mut Turn<'_>) {
-        if forged {
+    fn account_not_to_be_had(&mut self, address: &Address, reason: SendFailure, turn: &mut Turn<'_>) {
+        self.fail_all(address, reason, turn);
+        self.account_refreshed(address, turn);
+    }
+
+    /// Tells of a contradiction, unless the app has stopped listening: a server can go on for ever.
+    fn tell_conflict(&self, address: &Address, turn: &mut Turn<'_>) {
+        if !self.app_is_behind(turn) {
             turn.event(EventKind::ManifestConflict {
                 address: address.clone(),
             });
         }
-        self.fail_all(address, forged, turn);
-        self.account_refreshed(address, turn);
+    }
+
+    /// Looks again at addresses whose changed account key waits for the user: it may have been a lie, and
+    /// be over.
+    pub(crate) fn look_again(&mut self, turn: &mut Turn<'_>) {
+        if turn.now.saturating_sub(self.looked_again_at) < LOOK_AGAIN_MS {
+            return;
+        }
+        self.looked_again_at = turn.now;
+        let held: Vec<Address> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.proposed.is_some())
+            .map(|(address, _)| address.clone())
+            .collect();
+        for address in held {
+            self.fetch_account(&address, turn);
+        }
     }
 
     /// Asks for an account, unless that is under way.
@@ -103,10 +139,32 @@ impl Engine {
         }
         peer.persist(turn);
         self.sessions.forget(address, turn);
+        self.key_decided(address, turn);
+        Ok(())
+    }
+
+    pub(crate) fn reject_account_key(
+        &mut self,
+        address: &Address,
+        account_key: &AccountKey,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), InputError> {
+        let peer = self.peers.get_mut(address).ok_or(InputError::NoSuchAccountKey)?;
+        if !peer.reject(account_key) {
+            return Err(InputError::NoSuchAccountKey);
+        }
+        peer.persist(turn);
+        self.key_decided(address, turn);
+        Ok(())
+    }
+
+    /// Goes on with an address under the account that is trusted now.
+    fn key_decided(&mut self, address: &Address, turn: &mut Turn<'_>) {
+        // Answers to what was asked under the other state would be taken for answers to this one.
+        self.abandon_calls(address);
         self.discard_encrypted(address, turn);
         self.advance(address, turn);
-        self.drive_inbox(turn);
-        Ok(())
+        self.account_refreshed(address, turn);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use prost::Message;
 use sottovoce_crypto::statements::{DeviceId, DeviceManifest, Verified};
-use sottovoce_proto::content::{Content, ManifestView};
+use sottovoce_proto::content::{Content, ManifestView, SessionRenewal, content};
 use zeroize::Zeroizing;
 
 use crate::engine::InputError;
@@ -40,7 +40,10 @@ pub(crate) fn encode(
         sender_manifest: Some(view(own)),
         recipient_manifest: Some(view(&peer.account.manifest)),
         sequence: peer.next_sequence(device_id),
-        body: message.body.to_content(),
+        body: match &message.body {
+            Some(body) => body.to_content(),
+            None => Some(content::Body::SessionRenewal(SessionRenewal {})),
+        },
     };
     Zeroizing::new(content.encode_to_vec())
 }
@@ -52,7 +55,8 @@ pub(crate) struct Decoded {
     pub(crate) sequence: u64,
     pub(crate) sender_manifest: (u64, [u8; 32]),
     pub(crate) recipient_manifest: (u64, [u8; 32]),
-    pub(crate) body: Body,
+    /// What it says; nothing where it only renews the session.
+    pub(crate) body: Option<Body>,
 }
 
 /// Reads a plaintext; `None` when it is not a message.
@@ -68,7 +72,10 @@ pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
         sequence: Some(content.sequence).filter(|sequence| *sequence > 0)?,
         sender_manifest: seen(content.sender_manifest)?,
         recipient_manifest: seen(content.recipient_manifest)?,
-        body: Body::from_content(content.body),
+        body: match content.body {
+            Some(content::Body::SessionRenewal(_)) => None,
+            body => Some(Body::from_content(body)),
+        },
     })
 }
 

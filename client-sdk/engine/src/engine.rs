@@ -17,8 +17,9 @@ use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
 use crate::outbox::Outbox;
 use crate::own::Own;
 use crate::peers::Peer;
-use crate::prekeys::{Owner, Prekeys};
+use crate::prekeys::Prekeys;
 use crate::records::{RecordError, split_key};
+use crate::renew::Renewals;
 use crate::sessions::Sessions;
 use crate::turn::{Purpose, Turn, event_key};
 use crate::wire;
@@ -41,6 +42,9 @@ pub struct Engine {
     pub(crate) busy: BTreeSet<Address>,
     /// Addresses whose account is being asked for.
     pub(crate) fetching: BTreeSet<Address>,
+    pub(crate) renewals: Renewals,
+    /// When changed account keys were last looked at again, Unix time in milliseconds.
+    pub(crate) looked_again_at: u64,
     counters: Counters,
     in_flight: BTreeMap<CallId, Purpose>,
     last_call: u64,
@@ -78,9 +82,9 @@ impl Engine {
         for (key, value) in &records {
             match split_key(key) {
                 ("own" | Counters::KEY, "") => {}
-                ("signed-prekey", id) => engine.prekeys.load_signed(id, value)?,
-                ("one-time-prekey", id) => engine.prekeys.load_one_time(id, value)?,
-                ("initial", rest) => engine.prekeys.load_initial(rest)?,
+                ("signed-prekey", id) => engine.prekeys.signed.load(id, value)?,
+                ("one-time-prekey", id) => engine.prekeys.one_time.load(id, value)?,
+                ("initial", rest) => engine.prekeys.signed.load_initial(rest, value)?,
                 ("peer", address) => {
                     let address = Address::parse(address).map_err(|_| RecordError)?;
                     engine.peers.insert(address, Peer::from_record(value)?);
@@ -112,6 +116,9 @@ impl Engine {
             Input::AcceptAccountKey { address, account_key } => {
                 engine.accept_account_key(&address, &account_key, turn)
             }
+            Input::RejectAccountKey { address, account_key } => {
+                engine.reject_account_key(&address, &account_key, turn)
+            }
             Input::Registered => {
                 engine.own.registered = true;
                 turn.put("own".into(), engine.own.to_record());
@@ -120,7 +127,10 @@ impl Engine {
             Input::Connected => {
                 engine.disconnected();
                 engine.online = true;
+                engine.looked_again_at = 0;
                 engine.maintain_prekeys(turn);
+                engine.count_prekeys(turn);
+                engine.look_again(turn);
                 engine.drive_outbox(turn);
                 Ok(())
             }
@@ -139,8 +149,11 @@ impl Engine {
             Input::Tick => {
                 if engine.online {
                     engine.maintain_prekeys(turn);
+                    engine.sessions.maintain(turn);
+                    engine.look_again(turn);
                     engine.drive_outbox(turn);
                     engine.drive_inbox(turn);
+                    engine.inbox.resume_acknowledging();
                 }
                 Ok(())
             }
@@ -253,6 +266,8 @@ impl Engine {
             online: false,
             busy: BTreeSet::new(),
             fetching: BTreeSet::new(),
+            renewals: Renewals::default(),
+            looked_again_at: 0,
             counters,
             in_flight: BTreeMap::new(),
             last_call: 0,
@@ -268,6 +283,9 @@ impl Engine {
     ) -> Result<Outputs, InputError> {
         let mut turn = Turn::new(now, rng, self.counters.clone());
         work(self, &mut turn)?;
+        if let Some(request) = self.inbox.next_acknowledgement() {
+            turn.call(Purpose::Acknowledge, Call::Acknowledge(request));
+        }
         if turn.counters != self.counters {
             turn.put(Counters::KEY.into(), turn.counters.to_record());
             self.counters = turn.counters;
@@ -290,7 +308,7 @@ impl Engine {
         self.in_flight.clear();
         self.busy.clear();
         self.fetching.clear();
-        self.inbox.forget_waiting();
+        self.inbox.disconnected();
     }
 
     fn answered(&mut self, call: CallId, answer: Result<Reply, Refusal>, turn: &mut Turn<'_>) {
@@ -299,19 +317,21 @@ impl Engine {
         };
         match (purpose, answer) {
             (Purpose::Account(address), answer) => self.account_answered(&address, answer, turn),
-            (Purpose::Bundles(to), answer) => self.bundles_answered(&to, answer, turn),
+            (Purpose::Bundles(to, devices), answer) => self.bundles_answered(&to, &devices, answer, turn),
+            (Purpose::Renewal(to, device_id), answer) => self.renewal_answered(&to, device_id, answer, turn),
             (Purpose::Send(to), answer) => self.send_answered(&to, answer, turn),
             (Purpose::Publish(request), Ok(Reply::PrekeysLeft(left))) => {
                 self.prekeys.mark_published(&request, turn);
-                self.prekeys.replenish(left, turn);
+                self.prekeys.one_time.replenish(left, turn);
                 self.publish_prekeys(turn);
             }
             (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => {
-                self.prekeys.replenish(left, turn);
+                self.prekeys.one_time.replenish(left, turn);
                 self.publish_prekeys(turn);
             }
-            // Asked again at the next tick or connection; an unacknowledged envelope comes again.
-            (Purpose::Publish(_) | Purpose::Count | Purpose::Acknowledge, _) => {}
+            (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
+            // Asked again at the next tick or connection.
+            (Purpose::Publish(_) | Purpose::Count, _) => {}
         }
     }
 
@@ -323,29 +343,36 @@ impl Engine {
     }
 
     fn maintain_prekeys(&mut self, turn: &mut Turn<'_>) {
-        let owner = Owner {
-            identity: &self.own.identity,
-            device_id: self.own.party.device_id,
-        };
-        self.prekeys.maintain(&owner, turn);
+        self.prekeys.maintain(&self.own, turn);
         self.publish_prekeys(turn);
     }
 
     fn publish_prekeys(&mut self, turn: &mut Turn<'_>) {
-        let publishing = self
-            .in_flight
-            .values()
-            .any(|purpose| matches!(purpose, Purpose::Publish(_)))
-            || turn
-                .calls
-                .iter()
-                .any(|(purpose, _)| matches!(purpose, Purpose::Publish(_)));
-        if !self.online || publishing {
+        if !self.online || self.is_under_way(turn, |purpose| matches!(purpose, Purpose::Publish(_))) {
             return;
         }
         if let Some(request) = self.prekeys.unpublished() {
             turn.call(Purpose::Publish(request.clone()), Call::PublishPrekeys(request));
         }
+    }
+
+    /// Asks how many one-time prekeys are left, unless publishing some will tell.
+    pub(crate) fn count_prekeys(&mut self, turn: &mut Turn<'_>) {
+        let asked = |purpose: &Purpose| matches!(purpose, Purpose::Publish(_) | Purpose::Count);
+        if self.online && !self.is_under_way(turn, asked) {
+            turn.call(Purpose::Count, Call::CountPrekeys(v1::CountPrekeysRequest {}));
+        }
+    }
+
+    fn is_under_way(&self, turn: &Turn<'_>, which: impl Fn(&Purpose) -> bool) -> bool {
+        self.in_flight.values().any(&which) || turn.calls.iter().any(|(purpose, _)| which(purpose))
+    }
+
+    /// Answers to calls about this account are not waited for any more.
+    pub(crate) fn abandon_calls(&mut self, address: &Address) {
+        self.in_flight.retain(|_, purpose| !purpose.concerns(address));
+        self.busy.remove(address);
+        self.fetching.remove(address);
     }
 }
 
@@ -365,6 +392,9 @@ pub enum InputError {
     /// Too many messages wait to be sent already.
     #[error("too many messages are waiting to be sent: try again when some have gone out")]
     OutboxFull,
+    /// The app has left too many events unacknowledged.
+    #[error("too many events are unacknowledged: acknowledge them first")]
+    EventsUnacknowledged,
     /// No changed account key of that value is waiting to be accepted.
     #[error("that account key is not waiting to be accepted")]
     NoSuchAccountKey,

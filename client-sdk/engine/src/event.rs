@@ -59,7 +59,8 @@ impl Body {
     pub(crate) fn from_content(body: Option<content::content::Body>) -> Self {
         match body {
             Some(content::content::Body::Text(text)) => Self::Text(text.body),
-            None => Self::Unsupported,
+            // A renewal is taken out before this: see `codec.rs`.
+            Some(content::content::Body::SessionRenewal(_)) | None => Self::Unsupported,
         }
     }
 
@@ -127,19 +128,28 @@ pub enum EventKind {
         /// What is wrong with it.
         reason: Unreadable,
     },
-    /// Another account key has appeared for an address. Nothing goes to or comes from that address until
-    /// the key is accepted.
+    /// Another account key has appeared for an address. Nothing is sent there, and nothing from devices
+    /// that only the new key names is opened, until the key is accepted or rejected. Messages from the
+    /// trusted account still arrive.
     AccountKeyChanged {
         /// Whose.
         address: Address,
         /// The new key, to compare with its owner.
         account_key: AccountKey,
     },
-    /// The server showed an older or another manifest than one already seen, or one that does not verify.
-    /// It was not believed.
+    /// The server showed an older or another manifest than one already seen, one that does not verify, or
+    /// none where there is a newer one. It was not believed.
     ManifestConflict {
-        /// Whose; perhaps one's own.
+        /// Whose.
         address: Address,
+    },
+    /// A sender has seen another manifest than this device has: either it or the server is wrong, or one
+    /// of them lies.
+    ManifestDisputed {
+        /// Whose manifest: the sender's, or one's own.
+        address: Address,
+        /// Who says so.
+        by: Address,
     },
 }
 
@@ -193,6 +203,8 @@ pub enum Unreadable {
     UnknownDevice = 2,
     /// It does not decrypt: damaged, forged, replayed, or for a session that is gone.
     NotAuthentic = 3,
+    /// Sent from a device that only an account key not yet accepted names, when enough of these are held.
+    KeyNotAccepted = 4,
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ impl EventKind {
                 pack(&[&[6], address.as_str().as_bytes(), account_key.as_bytes()])
             }
             Self::ManifestConflict { address } => pack(&[&[7], address.as_str().as_bytes()]),
+            Self::ManifestDisputed { address, by } => {
+                pack(&[&[8], address.as_str().as_bytes(), by.as_str().as_bytes()])
+            }
         }
     }
 
@@ -92,6 +95,7 @@ impl EventKind {
                     1 => Unreadable::Malformed,
                     2 => Unreadable::UnknownDevice,
                     3 => Unreadable::NotAuthentic,
+                    4 => Unreadable::KeyNotAccepted,
                     _ => return Err(RecordError),
                 },
             }),
@@ -101,6 +105,10 @@ impl EventKind {
             }),
             ([7], [of]) => Ok(Self::ManifestConflict {
                 address: address(of)?,
+            }),
+            ([8], [of, by]) => Ok(Self::ManifestDisputed {
+                address: address(of)?,
+                by: address(by)?,
             }),
             _ => Err(RecordError),
         }
@@ -153,7 +161,13 @@ mod tests {
                 address: alice.clone(),
                 account_key: key,
             },
-            EventKind::ManifestConflict { address: alice },
+            EventKind::ManifestConflict {
+                address: alice.clone(),
+            },
+            EventKind::ManifestDisputed {
+                address: alice.clone(),
+                by: alice,
+            },
         ];
         for kind in kinds {
             assert_eq!(EventKind::from_bytes(&kind.to_bytes()).unwrap(), kind);

@@ -1,9 +1,9 @@
 //! Envelopes that have come but cannot be opened yet, and the ids of those that have been dealt with.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sottovoce_crypto::statements::Address;
-use sottovoce_proto::v1::Envelope;
+use sottovoce_crypto::statements::{Address, DeviceId};
+use sottovoce_proto::v1::{AcknowledgeRequest, Envelope};
 
 use crate::records::{RecordError, id16, pack, unpack};
 use crate::turn::Turn;
@@ -12,19 +12,42 @@ use crate::turn::Turn;
 /// more than its window; this is many times the largest.
 const SEEN_REMEMBERED: u64 = 4_096;
 
-/// Most envelopes waiting in memory. They are unacknowledged, so dropping one loses nothing: it comes
-/// again with the next connection.
-const WAITING_LIMIT: usize = 1_024;
+/// Most envelopes waiting in memory, twice a server's window. They are unacknowledged, so dropping one
+/// loses nothing: it comes again with the next connection.
+const WAITING_LIMIT: usize = 256;
+
+/// Most envelopes waiting for one account key to be accepted. Well below a server's window, so that an
+/// address with a changed key holds up nobody else's messages.
+const HELD_LIMIT: usize = 32;
+
+/// Longest ciphertext that is looked at, in bytes: what a server takes (`proto/PROTOCOL.md`).
+pub(crate) const MAX_CIPHERTEXT_LEN: usize = 128 * 1024;
+
+/// Envelopes acknowledged in one call: what a server takes.
+const ACKNOWLEDGED_AT_ONCE: usize = 256;
+
+/// Most acknowledgements waiting for their call. One left out is made when the envelope comes again.
+const ACKNOWLEDGEMENTS_LIMIT: usize = 4_096;
 
 /// Most events the app may leave unacknowledged before deliveries wait.
 pub(crate) const UNACKNOWLEDGED_LIMIT: usize = 4_096;
+
+/// Where an envelope comes from, by the server's word: an address and a device id. Envelopes of one
+/// source stay in order.
+pub(crate) type Source = (Address, DeviceId);
 
 #[derive(Default)]
 pub(crate) struct Inbox {
     /// Envelope id by the slot it is recorded in.
     slots: BTreeMap<u64, [u8; 16]>,
     seen: BTreeMap<[u8; 16], u64>,
-    waiting: VecDeque<(Address, Envelope)>,
+    waiting: VecDeque<(Source, Envelope)>,
+    /// Dealt with, and not yet acknowledged to the server.
+    to_acknowledge: BTreeSet<[u8; 16]>,
+    /// In the call that is under way, if one is.
+    acknowledging: Vec<[u8; 16]>,
+    /// Whether the last call failed: the next chance is the next tick.
+    acknowledging_paused: bool,
 }
 
 impl Inbox {
@@ -42,24 +65,74 @@ impl Inbox {
         turn.put(format!("seen/{slot}"), pack(&[&id]));
     }
 
+    /// Whether anything waits from this address.
     pub(crate) fn waits_for(&self, sender: &Address) -> bool {
-        self.waiting.iter().any(|(from, _)| from == sender)
+        self.waiting.iter().any(|(source, _)| source.0 == *sender)
     }
 
-    pub(crate) fn wait(&mut self, sender: Address, envelope: Envelope) {
+    /// Whether anything waits from this very device, and must be opened first.
+    pub(crate) fn waits_from(&self, source: &Source) -> bool {
+        self.waiting.iter().any(|(from, _)| from == source)
+    }
+
+    /// Whether as many wait from this device as may while its account key is not accepted.
+    pub(crate) fn is_full_from(&self, source: &Source) -> bool {
+        self.waiting.iter().filter(|(from, _)| from == source).count() >= HELD_LIMIT
+    }
+
+    pub(crate) fn wait(&mut self, source: Source, envelope: Envelope) {
         if self.waiting.len() < WAITING_LIMIT {
-            self.waiting.push_back((sender, envelope));
+            self.waiting.push_back((source, envelope));
         }
     }
 
     /// Everything that waits, for another try; what still cannot be opened is given back to
     /// [`wait`](Self::wait).
-    pub(crate) fn take_waiting(&mut self) -> VecDeque<(Address, Envelope)> {
+    pub(crate) fn take_waiting(&mut self) -> VecDeque<(Source, Envelope)> {
         std::mem::take(&mut self.waiting)
     }
 
-    pub(crate) fn forget_waiting(&mut self) {
+    /// The connection is gone: everything unacknowledged comes again.
+    pub(crate) fn disconnected(&mut self) {
         self.waiting.clear();
+        self.to_acknowledge.clear();
+        self.acknowledging.clear();
+        self.acknowledging_paused = false;
+    }
+
+    pub(crate) fn acknowledge(&mut self, id: [u8; 16]) {
+        if self.to_acknowledge.len() < ACKNOWLEDGEMENTS_LIMIT {
+            self.to_acknowledge.insert(id);
+        }
+    }
+
+    /// What to acknowledge now; one call at a time, so that a fast server cannot make many.
+    pub(crate) fn next_acknowledgement(&mut self) -> Option<AcknowledgeRequest> {
+        let nothing_to_do = self.to_acknowledge.is_empty() || !self.acknowledging.is_empty();
+        if self.acknowledging_paused || nothing_to_do {
+            return None;
+        }
+        while self.acknowledging.len() < ACKNOWLEDGED_AT_ONCE {
+            let Some(id) = self.to_acknowledge.pop_first() else {
+                break;
+            };
+            self.acknowledging.push(id);
+        }
+        let envelope_ids = self.acknowledging.iter().map(|id| id.to_vec()).collect();
+        Some(AcknowledgeRequest { envelope_ids })
+    }
+
+    /// The call was answered; what was not taken is acknowledged again at the next chance.
+    pub(crate) fn acknowledged(&mut self, taken: bool) {
+        let ids = std::mem::take(&mut self.acknowledging);
+        if !taken {
+            self.to_acknowledge.extend(ids);
+            self.acknowledging_paused = true;
+        }
+    }
+
+    pub(crate) fn resume_acknowledging(&mut self) {
+        self.acknowledging_paused = false;
     }
 
     pub(crate) fn load(&mut self, slot: &str, bytes: &[u8]) -> Result<(), RecordError> {

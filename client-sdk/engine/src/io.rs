@@ -27,6 +27,14 @@ pub enum Input {
         /// The key that was looked at; another one is not accepted by this.
         account_key: AccountKey,
     },
+    /// The app's user has looked at a changed account key and does not take it for genuine. The trusted
+    /// one stays; should the server go on showing the other, the app is told again.
+    RejectAccountKey {
+        /// Whose.
+        address: Address,
+        /// The key that was looked at.
+        account_key: AccountKey,
+    },
     /// The device is registered: the server has answered the request of [`Engine::registration`].
     ///
     /// [`Engine::registration`]: crate::Engine::registration

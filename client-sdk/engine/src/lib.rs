@@ -37,14 +37,17 @@ mod event;
 mod event_record;
 mod inbox;
 mod io;
+mod one_time_prekeys;
 mod outbox;
 mod own;
 mod peers;
 mod prekeys;
 mod receive;
 mod records;
+mod renew;
 mod send;
 mod sessions;
+mod signed_prekeys;
 mod turn;
 mod wire;
 

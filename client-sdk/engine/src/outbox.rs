@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::event::{Body, MessageId};
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+use crate::turn::Turn;
 
 /// Most messages waiting to be sent. An app that gets no further should say so, not fill the disk.
 pub(crate) const OUTBOX_LIMIT: usize = 10_000;
@@ -22,7 +23,8 @@ pub(crate) struct Outgoing {
     /// What the server tells repeats by. Random; says nothing of the message.
     pub(crate) client_message_id: [u8; 16],
     pub(crate) queued_at_ms: u64,
-    pub(crate) body: Body,
+    /// What it says; nothing where it only renews the session.
+    pub(crate) body: Option<Body>,
     /// The encrypted request, once made. A repeat sends these very bytes.
     pub(crate) request: Option<v1::SendRequest>,
     /// How often the server has found it encrypted for the wrong devices, since the engine was loaded.
@@ -30,6 +32,20 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// A message in its first state; without a body it only renews the session.
+    pub(crate) fn new(to: &Address, body: Option<Body>, turn: &mut Turn<'_>) -> Self {
+        Self {
+            number: turn.counters.outbox(),
+            to: to.clone(),
+            message_id: MessageId(turn.random_id()),
+            client_message_id: turn.random_id(),
+            queued_at_ms: turn.now,
+            body,
+            request: None,
+            mismatches: 0,
+        }
+    }
+
     pub(crate) fn key(&self) -> String {
         format!("outbox/{}", self.number)
     }
@@ -41,7 +57,7 @@ impl Outgoing {
             &self.message_id.0,
             &self.client_message_id,
             &self.queued_at_ms.to_be_bytes(),
-            &self.body.to_bytes(),
+            &self.body.as_ref().map(Body::to_bytes).unwrap_or_default(),
             &self
                 .request
                 .as_ref()
@@ -70,7 +86,11 @@ impl Outgoing {
             message_id: MessageId(id16(message_id)?),
             client_message_id: id16(client_message_id)?,
             queued_at_ms: u64_of(queued_at_ms)?,
-            body: Body::from_bytes(body)?,
+            body: if body.is_empty() {
+                None
+            } else {
+                Some(Body::from_bytes(body)?)
+            },
             request: if request.is_empty() {
                 None
             } else {

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use sottovoce_crypto::Party;
-use sottovoce_crypto::statements::{AccountKey, Address, DeviceId, Signed};
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId, ManifestHash, Signed};
 use zeroize::Zeroizing;
 
 use crate::records::{RecordError, pack, u64_of, unpack};
@@ -26,11 +26,19 @@ pub(crate) struct Peer {
     pub(crate) pinned: bool,
     /// A manifest version the peer itself speaks of, while the server has not shown it.
     pub(crate) claimed: u64,
+    /// What the peer last said of our manifest that we know to be otherwise.
+    pub(crate) disputed: Option<(u64, ManifestHash)>,
+    /// Account keys trusted before this one, with the newest manifest seen of each: going back to one
+    /// cannot bring back an older list.
+    former: Vec<VerifiedAccount>,
     /// Messages the server has taken for each device.
     sent: BTreeMap<DeviceId, u64>,
     /// Highest sequence number received from each device.
     received: BTreeMap<DeviceId, u64>,
 }
+
+/// Former account keys remembered for an address. People change phones, not weekly.
+const FORMER_KEYS: usize = 8;
 
 /// What a newly shown account means for what was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +69,8 @@ impl Peer {
             proposed: None,
             pinned: false,
             claimed: 0,
+            disputed: None,
+            former: Vec::new(),
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
         }
@@ -68,28 +78,37 @@ impl Peer {
 
     pub(crate) fn see(&mut self, shown: VerifiedAccount) -> Shown {
         if shown.key != self.account.key {
-            if self
-                .proposed
-                .as_ref()
-                .is_some_and(|proposed| proposed.key == shown.key)
-            {
-                return Shown::Same;
-            }
-            self.proposed = Some(shown);
-            return Shown::KeyChanged;
+            return self.see_another(shown);
         }
-        let (known, new) = (&self.account.manifest, &shown.manifest);
-        if new.version == known.version {
-            return if new.hash() == known.hash() {
-                Shown::Same
-            } else {
-                Shown::Conflict
-            };
-        }
-        let follows = new.version > known.version
-            && (Some(new.version) != known.version.checked_add(1) || new.previous == known.hash());
-        if !follows {
+        // The trusted key again: whatever other key was shown meanwhile was a lie, or this is one.
+        let contradicted = self.proposed.take().is_some();
+        let seen = self.see_manifest(shown);
+        if contradicted { Shown::Conflict } else { seen }
+    }
+
+    fn see_another(&mut self, shown: VerifiedAccount) -> Shown {
+        let known_before = self.former.iter().find(|former| former.key == shown.key);
+        if known_before.is_some_and(|former| !may_follow(former, &shown)) {
             return Shown::Conflict;
+        }
+        if !self.pinned {
+            *self = Self::new(shown);
+            return Shown::Newer;
+        }
+        let told = self
+            .proposed
+            .as_ref()
+            .is_some_and(|proposed| proposed.key == shown.key);
+        self.proposed = Some(shown);
+        if told { Shown::Same } else { Shown::KeyChanged }
+    }
+
+    fn see_manifest(&mut self, shown: VerifiedAccount) -> Shown {
+        if !may_follow(&self.account, &shown) {
+            return Shown::Conflict;
+        }
+        if shown.manifest.version == self.account.manifest.version {
+            return Shown::Same;
         }
         self.account = shown;
         let manifest = &self.account.manifest;
@@ -102,16 +121,21 @@ impl Peer {
 
     /// Puts the proposed key in place of the trusted one; `false` if it is not the one proposed.
     pub(crate) fn accept(&mut self, key: &AccountKey) -> bool {
-        match self.proposed.take_if(|proposed| proposed.key == *key) {
-            Some(account) => {
-                *self = Self {
-                    pinned: true,
-                    ..Self::new(account)
-                };
-                true
-            }
-            None => false,
-        }
+        let Some(account) = self.proposed.take_if(|proposed| proposed.key == *key) else {
+            return false;
+        };
+        let before = std::mem::replace(self, Self::new(account));
+        self.pinned = true;
+        self.former = before.former;
+        self.former.retain(|former| former.key != before.account.key);
+        self.former.insert(0, before.account);
+        self.former.truncate(FORMER_KEYS);
+        true
+    }
+
+    /// Sets the proposed key aside; `false` if it is not the one proposed.
+    pub(crate) fn reject(&mut self, key: &AccountKey) -> bool {
+        self.proposed.take_if(|proposed| proposed.key == *key).is_some()
     }
 
     /// The device as a party to a session, if the trusted manifest names it.
@@ -126,12 +150,12 @@ impl Peer {
         })
     }
 
-    pub(crate) fn device_ids(&self) -> Vec<DeviceId> {
-        self.account
-            .manifest
-            .devices
+    /// Every device of the trusted manifest, as a party to a session.
+    pub(crate) fn parties(&self) -> Vec<Party> {
+        let devices = &self.account.manifest.devices;
+        devices
             .iter()
-            .map(|device| device.device_id)
+            .filter_map(|device| self.party(device.device_id))
             .collect()
     }
 
@@ -155,21 +179,16 @@ impl Peer {
     }
 
     pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
-        let account_fields = |account: &VerifiedAccount| {
-            let signed = account.manifest.signed();
-            pack(&[
-                account.key.as_bytes(),
-                signed.statement_bytes(),
-                signed.signature_bytes(),
-            ])
-        };
+        let former: Vec<_> = self.former.iter().map(account_to_bytes).collect();
+        let former: Vec<&[u8]> = former.iter().map(|account| account.as_slice()).collect();
         pack(&[
-            &account_fields(&self.account),
+            &account_to_bytes(&self.account),
             self.proposed
                 .as_ref()
-                .map(account_fields)
+                .map(account_to_bytes)
                 .as_ref()
                 .map_or(&[], |packed| packed.as_slice()),
+            &pack(&former),
             &numbers_to_bytes(&self.sent),
             &numbers_to_bytes(&self.received),
         ])
@@ -177,7 +196,7 @@ impl Peer {
 
     pub(crate) fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
         let fields = unpack(bytes)?;
-        let [account, proposed, sent, received] = fields.as_slice() else {
+        let [account, proposed, former, sent, received] = fields.as_slice() else {
             return Err(RecordError);
         };
         Ok(Self {
@@ -189,14 +208,40 @@ impl Peer {
             },
             pinned: true,
             claimed: 0,
+            disputed: None,
+            former: unpack(former)?
+                .into_iter()
+                .map(account_from_bytes)
+                .collect::<Result<_, _>>()?,
             sent: numbers_from_bytes(sent)?,
             received: numbers_from_bytes(received)?,
         })
     }
 }
 
+/// Whether `new` can be what `known` has become: the same manifest, the next one in the chain, or a later
+/// one, of which only the newest is served.
+fn may_follow(known: &VerifiedAccount, new: &VerifiedAccount) -> bool {
+    let (known, new) = (&known.manifest, &new.manifest);
+    match new.version.checked_sub(known.version) {
+        None => false,
+        Some(0) => new.hash() == known.hash(),
+        Some(1) => new.previous == known.hash(),
+        Some(_) => true,
+    }
+}
+
 pub(crate) fn peer_key(address: &Address) -> String {
     format!("peer/{address}")
+}
+
+fn account_to_bytes(account: &VerifiedAccount) -> Zeroizing<Vec<u8>> {
+    let signed = account.manifest.signed();
+    pack(&[
+        account.key.as_bytes(),
+        signed.statement_bytes(),
+        signed.signature_bytes(),
+    ])
 }
 
 fn account_from_bytes(bytes: &[u8]) -> Result<VerifiedAccount, RecordError> {

@@ -13,10 +13,9 @@ use zeroize::Zeroizing;
 use crate::codec::{self, Decoded};
 use crate::engine::Engine;
 use crate::event::{EventKind, MessageId, ReceivedMessage, Unreadable};
-use crate::inbox::UNACKNOWLEDGED_LIMIT;
-use crate::io::Call;
+use crate::inbox::{MAX_CIPHERTEXT_LEN, Source, UNACKNOWLEDGED_LIMIT};
 use crate::peers::Arrival;
-use crate::turn::{Purpose, Turn};
+use crate::turn::Turn;
 
 /// Longest sender name kept in an event about something unreadable, in bytes.
 const UNREADABLE_FROM_LEN: usize = 192;
@@ -24,7 +23,7 @@ const UNREADABLE_FROM_LEN: usize = 192;
 /// What opening an envelope came to.
 enum Opened {
     /// A message, authenticated.
-    Message(DeviceId, Decoded),
+    Message(Decoded),
     /// Nothing that will ever be readable.
     Unreadable(Unreadable),
     /// The sender's account has to be looked up, or its changed key accepted, first.
@@ -37,18 +36,28 @@ impl Engine {
             return; // cannot even be acknowledged: this server does not speak the protocol
         };
         if self.inbox.has_seen(&envelope_id) {
-            self.acknowledge_envelope(envelope_id, turn);
+            self.inbox.acknowledge(envelope_id);
             return;
         }
-        let Ok(sender) = Address::parse(&envelope.sender) else {
-            self.finish(envelope_id, &envelope.sender, Err(Unreadable::Malformed), turn);
-            return;
+        let Some(source) = source_of(&envelope) else {
+            return self.finish(envelope_id, &envelope.sender, Err(Unreadable::Malformed), turn);
         };
-        if self.inbox.waits_for(&sender) || self.app_is_behind(turn) {
-            self.inbox.wait(sender, envelope);
-            return;
+        let key_is_open = self
+            .peers
+            .get(&source.0)
+            .is_some_and(|peer| peer.proposed.is_some());
+        if key_is_open && self.inbox.is_full_from(&source) {
+            self.finish(
+                envelope_id,
+                &envelope.sender,
+                Err(Unreadable::KeyNotAccepted),
+                turn,
+            );
+        } else if self.inbox.waits_from(&source) || self.app_is_behind(turn) {
+            self.inbox.wait(source, envelope);
+        } else {
+            self.try_open(source, envelope, false, turn);
         }
-        self.try_open(sender, envelope, false, turn);
     }
 
     /// The account of `sender` has just been looked up, whatever came of it.
@@ -56,19 +65,19 @@ impl Engine {
         self.open_waiting(Some(sender), turn);
     }
 
-    /// Tries again what waits: the app has caught up, or a key was accepted, or time has passed.
+    /// Tries again what waits: the app has caught up, or time has passed.
     pub(crate) fn drive_inbox(&mut self, turn: &mut Turn<'_>) {
         self.open_waiting(None, turn);
     }
 
     fn open_waiting(&mut self, refreshed: Option<&Address>, turn: &mut Turn<'_>) {
         let mut blocked = BTreeSet::new();
-        for (sender, envelope) in self.inbox.take_waiting() {
-            let relevant = refreshed.is_none_or(|refreshed| *refreshed == sender);
-            if !relevant || blocked.contains(&sender) || self.app_is_behind(turn) {
-                self.inbox.wait(sender, envelope);
-            } else if !self.try_open(sender.clone(), envelope, refreshed.is_some(), turn) {
-                blocked.insert(sender);
+        for (source, envelope) in self.inbox.take_waiting() {
+            let relevant = refreshed.is_none_or(|refreshed| *refreshed == source.0);
+            if !relevant || blocked.contains(&source) || self.app_is_behind(turn) {
+                self.inbox.wait(source, envelope);
+            } else if !self.try_open(source.clone(), envelope, refreshed.is_some(), turn) {
+                blocked.insert(source);
             }
         }
     }
@@ -77,7 +86,7 @@ impl Engine {
     /// as new as the server has it, and looking it up again would change nothing.
     fn try_open(
         &mut self,
-        sender: Address,
+        source: Source,
         envelope: v1::Envelope,
         refreshed: bool,
         turn: &mut Turn<'_>,
@@ -85,35 +94,31 @@ impl Engine {
         let Ok(envelope_id) = <[u8; 16]>::try_from(envelope.envelope_id.as_slice()) else {
             return true;
         };
-        match self.open(&sender, &envelope, refreshed, turn) {
-            Opened::Message(device_id, message) => {
-                self.received(&sender, device_id, message, turn);
+        match self.open(&source, &envelope.ciphertext, refreshed, turn) {
+            Opened::Message(message) => {
+                self.received(&source, message, turn);
                 self.finish(envelope_id, &envelope.sender, Ok(()), turn);
             }
             Opened::Unreadable(reason) => self.finish(envelope_id, &envelope.sender, Err(reason), turn),
             Opened::Wait => {
-                self.inbox.wait(sender, envelope);
+                self.inbox.wait(source, envelope);
                 return false;
             }
         }
         true
     }
 
-    fn open(
-        &mut self,
-        sender: &Address,
-        envelope: &v1::Envelope,
-        refreshed: bool,
-        turn: &mut Turn<'_>,
-    ) -> Opened {
-        let (Ok(device_id), Ok(message)) = (
-            DeviceId::from_slice(&envelope.sender_device_id),
-            SessionMessage::decode(&envelope.ciphertext),
-        ) else {
+    fn open(&mut self, source: &Source, ciphertext: &[u8], refreshed: bool, turn: &mut Turn<'_>) -> Opened {
+        let (sender, device_id) = source;
+        if *sender == self.own.party.address {
+            // Ours alone to know, and there is no other device of ours yet.
+            return Opened::Unreadable(Unreadable::UnknownDevice);
+        }
+        let Ok(message) = SessionMessage::decode(ciphertext) else {
             return Opened::Unreadable(Unreadable::Malformed);
         };
         let peer = self.peers.get(sender);
-        let Some(them) = peer.and_then(|peer| peer.party(device_id)) else {
+        let Some(them) = peer.and_then(|peer| peer.party(*device_id)) else {
             if peer.is_some_and(|peer| peer.proposed.is_some()) {
                 return Opened::Wait;
             }
@@ -123,13 +128,15 @@ impl Engine {
             self.fetch_account(sender, turn);
             return Opened::Wait;
         };
+        let is_known = peer.is_some_and(|peer| peer.pinned);
         let Some(plaintext) = self.decrypt(&them, &message, turn) else {
+            // A stranger's nonsense is not answered: an answer would tell that somebody is there.
+            if is_known {
+                self.renew_session(&them, turn);
+            }
             return Opened::Unreadable(Unreadable::NotAuthentic);
         };
-        match codec::decode(&plaintext) {
-            Some(decoded) => Opened::Message(device_id, decoded),
-            None => Opened::Unreadable(Unreadable::Malformed),
-        }
+        codec::decode(&plaintext).map_or(Opened::Unreadable(Unreadable::Malformed), Opened::Message)
     }
 
     fn decrypt(
@@ -138,15 +145,12 @@ impl Engine {
         message: &SessionMessage,
         turn: &mut Turn<'_>,
     ) -> Option<Zeroizing<Vec<u8>>> {
-        if let SessionMessage::Initial(initial) = message
-            && !self
-                .sessions
-                .knows(&them.address, them.device_id, &initial.handshake_digest())
-        {
-            return self.accept_session(them, initial, turn);
+        match message {
+            SessionMessage::Initial(initial) if !self.sessions.knows(them, &initial.handshake_digest()) => {
+                self.accept_session(them, initial, turn)
+            }
+            _ => self.sessions.decrypt(them, message, turn),
         }
-        self.sessions
-            .decrypt(&them.address, them.device_id, message, turn)
     }
 
     fn accept_session(
@@ -167,16 +171,15 @@ impl Engine {
         )
         .ok()?;
         self.prekeys.used(initial, turn);
-        self.sessions.add(&them.address, them.device_id, session, turn);
-        if self.online {
-            turn.call(Purpose::Count, Call::CountPrekeys(v1::CountPrekeysRequest {}));
-        }
+        self.sessions.accepted(them, session, turn);
+        self.count_prekeys(turn);
         Some(plaintext)
     }
 
-    fn received(&mut self, from: &Address, device_id: DeviceId, message: Decoded, turn: &mut Turn<'_>) {
-        self.compare_manifests(from, &message, turn);
-        let Some(peer) = self.peers.get_mut(from) else {
+    fn received(&mut self, source: &Source, message: Decoded, turn: &mut Turn<'_>) {
+        let (from, device_id) = (source.0.clone(), source.1);
+        self.compare_manifests(&from, &message, turn);
+        let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
         let arrival = peer.note_received(device_id, message.sequence);
@@ -188,42 +191,46 @@ impl Engine {
                 count,
             });
         }
-        turn.event(EventKind::MessageReceived(ReceivedMessage {
-            from: from.clone(),
-            device_id,
-            message_id: MessageId(message.message_id),
-            sent_at_ms: message.sent_at_ms,
-            late: arrival == Arrival::Late,
-            body: message.body,
-        }));
+        if let Some(body) = message.body {
+            turn.event(EventKind::MessageReceived(ReceivedMessage {
+                from,
+                device_id,
+                message_id: MessageId(message.message_id),
+                sent_at_ms: message.sent_at_ms,
+                late: arrival == Arrival::Late,
+                body,
+            }));
+        }
     }
 
     /// Compares what the sender has seen of both manifests with what we have. A newer one of theirs is
-    /// fetched; whatever contradicts ours is told.
+    /// fetched; whatever contradicts ours is told, once.
     fn compare_manifests(&mut self, from: &Address, message: &Decoded, turn: &mut Turn<'_>) {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
-        let theirs = &peer.account.manifest;
+        let (theirs, ours) = (&peer.account.manifest, &self.own.manifest);
         let (their_version, their_hash) = message.sender_manifest;
+        let (our_version, our_hash) = message.recipient_manifest;
         let newer = their_version > theirs.version;
-        let contradicts = their_version == theirs.version && their_hash != theirs.hash();
+        let about_theirs = their_version == theirs.version && their_hash != theirs.hash();
+        let about_ours =
+            our_version > ours.version || (our_version == ours.version && our_hash != ours.hash());
+        let disputed = match (about_theirs, about_ours) {
+            (true, _) => Some((from.clone(), message.sender_manifest)),
+            (false, true) => Some((self.own.party.address.clone(), message.recipient_manifest)),
+            (false, false) => None,
+        };
+        if let Some((address, claim)) = disputed
+            && peer.disputed.replace(claim) != Some(claim)
+        {
+            turn.event(EventKind::ManifestDisputed {
+                address,
+                by: from.clone(),
+            });
+        }
         if newer {
             peer.claimed = peer.claimed.max(their_version);
-        }
-        if contradicts {
-            turn.event(EventKind::ManifestConflict {
-                address: from.clone(),
-            });
-        }
-        let (our_version, our_hash) = message.recipient_manifest;
-        let ours = &self.own.manifest;
-        if our_version > ours.version || (our_version == ours.version && our_hash != ours.hash()) {
-            turn.event(EventKind::ManifestConflict {
-                address: self.own.party.address.clone(),
-            });
-        }
-        if newer {
             self.fetch_account(from, turn);
         }
     }
@@ -241,17 +248,17 @@ impl Engine {
             turn.event(EventKind::Unreadable { from, reason });
         }
         self.inbox.remember(envelope_id, turn);
-        self.acknowledge_envelope(envelope_id, turn);
+        self.inbox.acknowledge(envelope_id);
     }
 
-    fn acknowledge_envelope(&mut self, envelope_id: [u8; 16], turn: &mut Turn<'_>) {
-        let request = v1::AcknowledgeRequest {
-            envelope_ids: vec![envelope_id.to_vec()],
-        };
-        turn.call(Purpose::Acknowledge, Call::Acknowledge(request));
-    }
-
-    fn app_is_behind(&self, turn: &Turn<'_>) -> bool {
+    pub(crate) fn app_is_behind(&self, turn: &Turn<'_>) -> bool {
         self.events.len() + turn.out.events.len() >= UNACKNOWLEDGED_LIMIT
     }
+}
+
+/// Where an envelope claims to come from, if it is one that can be looked at.
+fn source_of(envelope: &v1::Envelope) -> Option<Source> {
+    let sender = Address::parse(&envelope.sender).ok()?;
+    let device_id = DeviceId::from_slice(&envelope.sender_device_id).ok()?;
+    (envelope.ciphertext.len() <= MAX_CIPHERTEXT_LEN).then_some((sender, device_id))
 }

@@ -6,7 +6,6 @@
 //!               ▼                    ▼                               └──┘ the device list has changed
 //! ```
 
-use sottovoce_crypto::Session;
 use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_proto::v1;
 
@@ -35,16 +34,10 @@ impl Engine {
         if self.outbox.len() >= OUTBOX_LIMIT {
             return Err(InputError::OutboxFull);
         }
-        let message = Outgoing {
-            number: turn.counters.outbox(),
-            to: to.clone(),
-            message_id: MessageId(turn.random_id()),
-            client_message_id: turn.random_id(),
-            queued_at_ms: turn.now,
-            body,
-            request: None,
-            mismatches: 0,
-        };
+        if self.app_is_behind(turn) {
+            return Err(InputError::EventsUnacknowledged);
+        }
+        let message = Outgoing::new(to, Some(body), turn);
         let message_id = message.message_id;
         turn.put(message.key(), message.to_record());
         self.outbox.push(message);
@@ -79,11 +72,11 @@ impl Engine {
             turn.call(Purpose::Send(to.clone()), Call::Send(request));
             return;
         }
-        let without: Vec<Vec<u8>> = peer
-            .device_ids()
-            .into_iter()
-            .filter(|device_id| !self.sessions.has(to, *device_id))
-            .map(|device_id| device_id.as_bytes().to_vec())
+        let without: Vec<DeviceId> = peer
+            .parties()
+            .iter()
+            .filter(|them| !self.sessions.has(them, turn.now))
+            .map(|them| them.device_id)
             .collect();
         if without.is_empty() {
             self.encrypt_head(to, turn);
@@ -91,9 +84,15 @@ impl Engine {
             self.busy.insert(to.clone());
             let request = v1::FetchPrekeyBundlesRequest {
                 address: to.to_string(),
-                device_ids: without,
+                device_ids: without
+                    .iter()
+                    .map(|device_id| device_id.as_bytes().to_vec())
+                    .collect(),
             };
-            turn.call(Purpose::Bundles(to.clone()), Call::FetchPrekeyBundles(request));
+            turn.call(
+                Purpose::Bundles(to.clone(), without),
+                Call::FetchPrekeyBundles(request),
+            );
         }
     }
 
@@ -102,11 +101,11 @@ impl Engine {
             return;
         };
         let mut messages = Vec::new();
-        for device_id in peer.device_ids() {
-            let plaintext = codec::encode(message, peer, device_id, &self.own.manifest);
-            match self.sessions.encrypt(to, device_id, &plaintext, turn) {
+        for them in peer.parties() {
+            let plaintext = codec::encode(message, peer, them.device_id, &self.own.manifest);
+            match self.sessions.encrypt(&them, &plaintext, turn) {
                 Some(Ok(ciphertext)) => messages.push(v1::DeviceMessage {
-                    device_id: device_id.as_bytes().to_vec(),
+                    device_id: them.device_id.as_bytes().to_vec(),
                     ciphertext,
                 }),
                 // The length was checked when the message was queued and the session when it was made.
@@ -128,45 +127,29 @@ impl Engine {
     pub(crate) fn bundles_answered(
         &mut self,
         to: &Address,
+        asked_for: &[DeviceId],
         answer: Result<Reply, Refusal>,
         turn: &mut Turn<'_>,
     ) {
         self.busy.remove(to);
         match answer {
-            Ok(Reply::Bundles(response)) => match self.begin_sessions(to, &response, turn) {
-                Ok(()) => self.advance(to, turn),
-                Err(wire::NotVerified) => self.fail_head(to, SendFailure::RecipientNotVerified, turn),
-            },
+            Ok(Reply::Bundles(response)) => {
+                let Some(peer) = self.peers.get(to) else { return };
+                let devices: Option<Vec<_>> =
+                    asked_for.iter().map(|device_id| peer.party(*device_id)).collect();
+                // Where the devices have changed meanwhile, what is needed now is asked for anew.
+                let begun = devices.map_or(Ok(()), |devices| self.begin_sessions(&devices, &response, turn));
+                match begun {
+                    Ok(()) => self.advance(to, turn),
+                    Err(wire::NotVerified) => self.fail_head(to, SendFailure::RecipientNotVerified, turn),
+                }
+            }
             Err(Refusal::Because(v1::ErrorReason::DeviceUnknown | v1::ErrorReason::AccountUnknown)) => {
                 self.fetch_account(to, turn);
             }
             // Not published yet, or no answer: tried again at the next tick or connection.
             _ => {}
         }
-    }
-
-    fn begin_sessions(
-        &mut self,
-        to: &Address,
-        response: &v1::FetchPrekeyBundlesResponse,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), wire::NotVerified> {
-        for bundle in &response.bundles {
-            let device_id = DeviceId::from_slice(&bundle.device_id).map_err(|_| wire::NotVerified)?;
-            let peer = self.peers.get(to).ok_or(wire::NotVerified)?;
-            let them = peer.party(device_id).ok_or(wire::NotVerified)?;
-            let verified = wire::verify_bundle(bundle, &them.identity_key)?;
-            let session = Session::initiate(turn.rng, &self.own.identity, &self.own.party, &them, &verified)
-                .map_err(|_| wire::NotVerified)?;
-            self.sessions.add(to, device_id, session, turn);
-        }
-        // A bundle left out would have us ask again for ever.
-        let peer = self.peers.get(to).ok_or(wire::NotVerified)?;
-        let complete = peer
-            .device_ids()
-            .into_iter()
-            .all(|device_id| self.sessions.has(to, device_id));
-        if complete { Ok(()) } else { Err(wire::NotVerified) }
     }
 
     pub(crate) fn send_answered(
@@ -219,43 +202,42 @@ impl Engine {
             }
             peer.persist(turn);
         }
-        turn.event(EventKind::MessageSent {
-            to: to.clone(),
-            message_id: message.message_id,
-            accepted_at_ms: receipt.accepted_at_ms,
-        });
+        if message.body.is_some() {
+            turn.event(EventKind::MessageSent {
+                to: to.clone(),
+                message_id: message.message_id,
+                accepted_at_ms: receipt.accepted_at_ms,
+            });
+        }
         self.advance(to, turn);
     }
 
     /// Gives the next message up and goes on with the one after it.
     fn fail_head(&mut self, to: &Address, reason: SendFailure, turn: &mut Turn<'_>) {
-        let Some(message) = self.outbox.pop(to) else {
-            return;
-        };
-        turn.delete(message.key());
-        turn.event(EventKind::MessageFailed {
-            to: to.clone(),
-            message_id: message.message_id,
-            reason,
-        });
-        self.advance(to, turn);
+        if self.drop_head(to, reason, turn) {
+            self.advance(to, turn);
+        }
     }
 
     /// Gives up every message to an address that has no account, or none that verifies.
-    pub(crate) fn fail_all(&mut self, to: &Address, forged: bool, turn: &mut Turn<'_>) {
-        let reason = if forged {
-            SendFailure::RecipientNotVerified
-        } else {
-            SendFailure::NoSuchAccount
+    pub(crate) fn fail_all(&mut self, to: &Address, reason: SendFailure, turn: &mut Turn<'_>) {
+        while self.drop_head(to, reason, turn) {}
+    }
+
+    fn drop_head(&mut self, to: &Address, reason: SendFailure, turn: &mut Turn<'_>) -> bool {
+        let Some(message) = self.outbox.pop(to) else {
+            return false;
         };
-        while let Some(message) = self.outbox.pop(to) {
-            turn.delete(message.key());
+        turn.delete(message.key());
+        if message.body.is_some() {
+            let (to, message_id) = (to.clone(), message.message_id);
             turn.event(EventKind::MessageFailed {
-                to: to.clone(),
-                message_id: message.message_id,
+                to,
+                message_id,
                 reason,
             });
         }
+        true
     }
 
     /// What was encrypted for devices that no longer count is encrypted again.

@@ -1,7 +1,7 @@
 //! One turn of the engine: what one input may use, and what it brings about.
 
 use rand_core::CryptoRng;
-use sottovoce_crypto::statements::Address;
+use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -25,15 +25,17 @@ pub(crate) struct Turn<'r> {
 pub(crate) enum Purpose {
     /// To learn or refresh an account.
     Account(Address),
-    /// To begin sessions with an account's devices.
-    Bundles(Address),
+    /// To begin sessions with these devices of an account.
+    Bundles(Address, Vec<DeviceId>),
+    /// To renew the session with one device.
+    Renewal(Address, DeviceId),
     /// To send the head of the outbox for an account.
     Send(Address),
     /// To publish these prekeys.
     Publish(v1::PublishPrekeysRequest),
     /// To learn how many one-time prekeys are left.
     Count,
-    /// To have an envelope deleted.
+    /// To have envelopes deleted.
     Acknowledge,
 }
 
@@ -75,4 +77,14 @@ impl<'r> Turn<'r> {
 
 pub(crate) fn event_key(id: EventId) -> String {
     format!("event/{}", id.0)
+}
+
+impl Purpose {
+    /// Whether the answer is about this account.
+    pub(crate) fn concerns(&self, address: &Address) -> bool {
+        match self {
+            Self::Account(of) | Self::Bundles(of, _) | Self::Renewal(of, _) | Self::Send(of) => of == address,
+            Self::Publish(_) | Self::Count | Self::Acknowledge => false,
+        }
+    }
 }
