@@ -29,8 +29,8 @@ stage_machine() {
 stage_fmt() { cargo fmt --all -- --check; }
 
 stage_house() {
-    scripts/house --self-test
     scripts/house
+    scripts/house --self-test
 }
 
 stage_clippy() { cargo clippy --locked --workspace --all-targets --quiet -- -D warnings; }
