@@ -23,10 +23,23 @@ const PROOF_CONTEXT: &[u8] = b"sottovoce store proof";
 /// Another client may hold the file for the moment it takes to close it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Pages of 4 KiB that the log beside the file may hold before SQLite moves them into it: few, because
+/// what was replaced or deleted stays readable in the log.
+const LOG_PAGES: &str = "64";
+
 /// The records of one client. Holds the file exclusively: two clients on one store would reuse keys.
+///
+/// **What is erased, and when.** SQLite overwrites a record with zeros when it is replaced or deleted
+/// (`secure_delete`), but first writes it to the log beside the file (`-wal`), which keeps earlier
+/// versions until it is emptied: by [`erase_replaced`](Self::erase_replaced), and by
+/// [`close`](Self::close). Records stay sealed all the while; this is for whoever gets hold of both the
+/// file and its key later, and looks for keys of messages long read. Out of reach are the blocks the file
+/// system gave the emptied log, old versions that a copying file system, a flash disk or a backup keeps.
 pub(crate) struct Store {
     connection: SqliteConnection,
     key: StorageKey,
+    /// Whether the log may hold anything.
+    logged: bool,
 }
 
 impl Store {
@@ -41,6 +54,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("temp_store", "memory")
             .pragma("secure_delete", "on")
+            .pragma("wal_autocheckpoint", LOG_PAGES)
             .disable_statement_logging()
             .connect()
             .await
@@ -54,8 +68,21 @@ impl Store {
                 | sqlx::migrate::MigrateError::VersionMismatch(_) => OpenError::Damaged,
                 other => OpenError::Store(sqlx::Error::Migrate(Box::new(other))),
             })?;
-        let key = unlock(&mut connection, key).await?;
-        Ok(Self { connection, key })
+        let key = match unlock(&mut connection, key).await {
+            Ok(key) => key,
+            Err(error) => {
+                // So that another key can be tried at once. The error told is the one that matters.
+                let _ = connection.close().await;
+                return Err(error);
+            }
+        };
+        // After a power failure the log holds what was in it.
+        let logged = true;
+        Ok(Self {
+            connection,
+            key,
+            logged,
+        })
     }
 
     /// Every record, by key.
@@ -84,6 +111,7 @@ impl Store {
         if records.is_empty() {
             return Ok(());
         }
+        self.logged = true;
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         for (key, value) in records {
             let name = self.key.blind(key.as_bytes());
@@ -109,10 +137,29 @@ impl Store {
 
     /// Forgets every record: the account they belong to was never made.
     pub(crate) async fn clear(&mut self) -> Result<(), sqlx::Error> {
+        self.logged = true;
         sqlx::query("DELETE FROM record")
             .execute(&mut self.connection)
             .await
             .map(drop)
+    }
+
+    /// Moves the log into the file and empties it, and with it every record that has been replaced or
+    /// deleted. Should that fail, nothing is lost, and it is done the next time.
+    pub(crate) async fn erase_replaced(&mut self) {
+        if !self.logged {
+            return;
+        }
+        // The answer's first column tells whether somebody stood in the way.
+        let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut self.connection)
+            .await
+            .and_then(|row| row.try_get::<i64, _>(0));
+        match emptied {
+            Ok(0) => self.logged = false,
+            Ok(_) => tracing::warn!("the store's log could not be emptied yet"),
+            Err(error) => tracing::warn!(%error, "the store's log could not be emptied yet"),
+        }
     }
 
     /// Closes the file, with everything in it and nothing beside it.
@@ -210,5 +257,85 @@ fn in_use_or_failed(error: sqlx::Error) -> OpenError {
         OpenError::StoreInUse
     } else {
         OpenError::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn open(path: &Path) -> Store {
+        Store::open(path, &StoreKey::raw([7; 32])).await.unwrap()
+    }
+
+    async fn write(store: &mut Store, key: &str, value: Option<&[u8]>) {
+        let value = value.map(|value| Zeroizing::new(value.to_vec()));
+        store
+            .commit(&BTreeMap::from([(key.into(), value)]))
+            .await
+            .unwrap();
+    }
+
+    /// The sealed bytes of a record, as they stand in the database.
+    async fn sealed(store: &mut Store, key: &str) -> Vec<u8> {
+        sqlx::query("SELECT value FROM record WHERE name = ?")
+            .bind(store.key.blind(key.as_bytes()).to_vec())
+            .fetch_one(&mut store.connection)
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// Whether a file of the store, or the log beside it, holds these bytes.
+    fn holds(path: &Path, bytes: &[u8]) -> bool {
+        ["", "-wal"].iter().any(|end| {
+            let mut file = path.as_os_str().to_owned();
+            file.push(end);
+            let file = std::fs::read(file).unwrap_or_default();
+            file.windows(bytes.len()).any(|window| window == bytes)
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_replaced_or_deleted_is_erased_from_file_and_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let mut store = open(&path).await;
+        write(&mut store, "replaced", Some(&[1; 100])).await;
+        write(&mut store, "deleted", Some(&[2; 100])).await;
+        write(&mut store, "kept", Some(&[3; 100])).await;
+        let replaced = sealed(&mut store, "replaced").await;
+        let deleted = sealed(&mut store, "deleted").await;
+        let kept = sealed(&mut store, "kept").await;
+        write(&mut store, "replaced", Some(&[4; 100])).await;
+        write(&mut store, "deleted", None).await;
+        // So the search does find things, and there is something to be done.
+        assert!(holds(&path, &replaced) && holds(&path, &deleted) && holds(&path, &kept));
+
+        store.erase_replaced().await;
+        assert!(!holds(&path, &replaced) && !holds(&path, &deleted));
+        assert!(holds(&path, &kept));
+        let records = store.load().await.unwrap();
+        assert_eq!(records["replaced"][..], [4; 100]);
+        assert_eq!(records["kept"][..], [3; 100]);
+        assert_eq!(records.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_log_of_a_crashed_client_is_erased_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("store.db"), folder.path().join("copy.db"));
+        let mut store = open(&path).await;
+        write(&mut store, "deleted", Some(&[2; 100])).await;
+        let deleted = sealed(&mut store, "deleted").await;
+        write(&mut store, "deleted", None).await;
+        for end in ["", "-wal"] {
+            let file = |name: &str| folder.path().join(format!("{name}.db{end}"));
+            std::fs::copy(file("store"), file("copy")).unwrap();
+        }
+        assert!(holds(&copy, &deleted));
+        let mut crashed = open(&copy).await;
+        crashed.erase_replaced().await;
+        assert!(!holds(&copy, &deleted));
     }
 }
