@@ -9,20 +9,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sottovoce_crypto::statements::{AccountKey, Address};
-use sottovoce_engine::{
-    Body, CallId, Engine, Event, EventId, Input, InputError, MessageId, Outputs, Refusal, Reply,
-};
+use sottovoce_engine::{Body, Engine, Event, EventId, Input, InputError, MessageId, Outputs};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::client::Status;
+use crate::connection::{Connection, Happened};
 use crate::error::ClientError;
-use crate::link::{self, LinkEvent};
+use crate::link::{self, Delivery, LinkEvent};
 use crate::store::Store;
-use crate::transport::{Token, Transport};
+use crate::transport::Transport;
 
-/// How often the engine looks for what can be tried again.
+/// How often the engine looks for what can be tried again, and the store erases what it has replaced.
 const TICK: Duration = Duration::from_secs(5);
 
 /// What the app asks, and where the answer goes.
@@ -48,12 +46,11 @@ pub(crate) struct Driver {
 /// The store did not take what it was given.
 struct StoreFailed;
 
-/// Calls under way, with the token they are made with.
+/// The connection, while there is one.
 #[derive(Default)]
-struct Calls {
-    token: Option<Token>,
-    running: JoinSet<(CallId, Result<Reply, Refusal>)>,
-    /// Whether the mailbox has been emptied since the link came up.
+struct Online {
+    connection: Option<Connection>,
+    /// Whether the mailbox has been emptied since the connection came up.
     mailbox_emptied: bool,
 }
 
@@ -70,10 +67,10 @@ impl Driver {
                 None
             }
         };
-        self.show(Status::Stopped);
         if self.store.close().await.is_err() {
             tracing::warn!("the store did not close cleanly");
         }
+        show(&self.status, Status::Stopped);
         if let Some(closed) = closed {
             let _ = closed.send(());
         }
@@ -81,48 +78,54 @@ impl Driver {
 
     /// Runs until the app closes the client or lets go of it.
     async fn drive(&mut self) -> Result<Option<oneshot::Sender<()>>, StoreFailed> {
-        let mut calls = Calls::default();
-        let mut link = link::start(
-            self.transport.clone(),
-            self.engine.device_id().as_bytes().to_vec(),
-        );
+        let mut online = Online::default();
+        let mut link = self.link();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close(done)) => return Ok(Some(done)),
-                    Some(command) => self.command(command, &mut calls).await?,
+                    Some(command) => self.command(command, &mut online).await?,
                     None => return Ok(None),
                 },
-                Some(event) = link.recv() => self.link_event(event, &mut calls).await?,
-                Some(answered) = calls.running.join_next(), if !calls.running.is_empty() => {
-                    // A call that was cut off is one nobody waits for any more.
-                    if let Ok((call, answer)) = answered {
-                        self.input(Input::Answered { call, answer }, &mut calls).await?;
-                        self.show_caught_up(&calls);
+                Some(event) = link.recv() => self.link_event(event, &mut online).await?,
+                happened = online.next() => self.happened(happened, &mut online).await?,
+                _ = tick.tick() => {
+                    if link.is_closed() {
+                        // It ends by itself only by a defect; a client must not stay deaf for that.
+                        link = self.link();
+                        self.link_event(LinkEvent::Down, &mut online).await?;
                     }
+                    self.input(Input::Tick, &mut online).await?;
+                    self.store.erase_replaced().await;
                 }
-                _ = tick.tick() => self.input(Input::Tick, &mut calls).await?,
             }
         }
     }
 
-    async fn command(&mut self, command: Command, calls: &mut Calls) -> Result<(), StoreFailed> {
+    fn link(&self) -> mpsc::Receiver<LinkEvent> {
+        let device_id = self.engine.device_id().as_bytes().to_vec();
+        link::start(self.transport.clone(), device_id)
+    }
+
+    async fn command(&mut self, command: Command, online: &mut Online) -> Result<(), StoreFailed> {
         match command {
             Command::Send(to, body, reply) => {
                 let queued = self.engine.send(now_ms(), &mut UnwrapErr(SysRng), &to, body);
                 let queued = match queued {
-                    Ok((message_id, outputs)) => self.apply(outputs, calls).await.map(|()| Ok(message_id))?,
+                    Ok((message_id, outputs)) => {
+                        self.apply(outputs, online).await.map(|()| Ok(message_id))?
+                    }
                     Err(error) => Err(ClientError::Input(error)),
                 };
                 let _ = reply.send(queued);
             }
             Command::Acknowledge(id, reply) => {
-                self.answer(Input::AcknowledgeEvent(id), reply, calls).await?;
+                self.answer(Input::AcknowledgeEvent(id), reply, online).await?;
             }
             Command::AcceptAccountKey(address, account_key, reply) => {
-                self.answer(Input::AcceptAccountKey { address, account_key }, reply, calls)
+                self.answer(Input::AcceptAccountKey { address, account_key }, reply, online)
                     .await?;
             }
             Command::TrustedAccountKey(address, reply) => {
@@ -137,17 +140,17 @@ impl Driver {
         &mut self,
         input: Input,
         reply: oneshot::Sender<Result<(), ClientError>>,
-        calls: &mut Calls,
+        online: &mut Online,
     ) -> Result<(), StoreFailed> {
         let done = match self.handle(input) {
-            Ok(outputs) => self.apply(outputs, calls).await.map(Ok)?,
+            Ok(outputs) => self.apply(outputs, online).await.map(Ok)?,
             Err(error) => Err(ClientError::Input(error)),
         };
         let _ = reply.send(done);
         Ok(())
     }
 
-    async fn link_event(&mut self, event: LinkEvent, calls: &mut Calls) -> Result<(), StoreFailed> {
+    async fn link_event(&mut self, event: LinkEvent, online: &mut Online) -> Result<(), StoreFailed> {
         match event {
             LinkEvent::Sign(challenge, signed) => {
                 if let Ok(request) = self.engine.sign_challenge(&challenge) {
@@ -155,43 +158,37 @@ impl Driver {
                 }
                 Ok(())
             }
-            LinkEvent::Up(token) => {
-                calls.token = Some(token);
-                self.show(Status::Online);
-                self.input(Input::Connected, calls).await
-            }
-            LinkEvent::Delivered(envelope) => self.input(Input::Delivered(envelope), calls).await,
-            LinkEvent::CaughtUp => {
-                calls.mailbox_emptied = true;
-                self.show_caught_up(calls);
-                Ok(())
+            LinkEvent::Up(token, deliveries) => {
+                online.connection = Some(Connection::new(self.transport.clone(), token, deliveries));
+                show(&self.status, Status::Online);
+                self.input(Input::Connected, online).await
             }
             LinkEvent::Down => {
-                calls.token = None;
-                calls.mailbox_emptied = false;
-                calls.running.abort_all();
-                self.show(Status::Offline);
-                self.input(Input::Disconnected, calls).await
+                *online = Online::default();
+                show(&self.status, Status::Offline);
+                self.input(Input::Disconnected, online).await
             }
         }
     }
 
-    fn show_caught_up(&self, calls: &Calls) {
-        if calls.mailbox_emptied && self.engine.is_reachable() {
-            self.show(Status::CaughtUp);
+    async fn happened(&mut self, happened: Happened, online: &mut Online) -> Result<(), StoreFailed> {
+        match happened {
+            Happened::Answered(call, answer) => self.input(Input::Answered { call, answer }, online).await?,
+            Happened::Delivered(Delivery::Envelope(envelope)) => {
+                self.input(Input::Delivered(envelope), online).await?;
+            }
+            Happened::Delivered(Delivery::QueueEmpty) => online.mailbox_emptied = true,
         }
-    }
-
-    /// Tells of a status that is another than before.
-    fn show(&self, status: Status) {
-        self.status
-            .send_if_modified(|before| std::mem::replace(before, status) != status);
+        if online.mailbox_emptied && self.engine.is_reachable() {
+            show(&self.status, Status::CaughtUp);
+        }
+        Ok(())
     }
 
     /// An input of the driver's own, which the engine never refuses.
-    async fn input(&mut self, input: Input, calls: &mut Calls) -> Result<(), StoreFailed> {
+    async fn input(&mut self, input: Input, online: &mut Online) -> Result<(), StoreFailed> {
         match self.handle(input) {
-            Ok(outputs) => self.apply(outputs, calls).await,
+            Ok(outputs) => self.apply(outputs, online).await,
             Err(error) => {
                 tracing::error!(%error, "the engine refused what happened");
                 Ok(())
@@ -203,23 +200,35 @@ impl Driver {
         self.engine.handle(now_ms(), &mut UnwrapErr(SysRng), input)
     }
 
-    async fn apply(&mut self, outputs: Outputs, calls: &mut Calls) -> Result<(), StoreFailed> {
+    async fn apply(&mut self, outputs: Outputs, online: &mut Online) -> Result<(), StoreFailed> {
         self.store.commit(&outputs.records).await.map_err(|error| {
             tracing::error!(%error, "a commit failed");
             StoreFailed
         })?;
-        for (id, call) in outputs.calls {
-            let Some(token) = calls.token.clone() else { break };
-            let transport = self.transport.clone();
-            calls
-                .running
-                .spawn(async move { (id, transport.call(call, &token).await) });
+        // Without a connection the engine makes no calls.
+        if let Some(connection) = &mut online.connection {
+            connection.make(outputs.calls);
         }
         for event in outputs.events {
             let _ = self.events.send(event);
         }
         Ok(())
     }
+}
+
+impl Online {
+    /// The next thing to happen on the connection, as soon as there is one. Cancel safe.
+    async fn next(&mut self) -> Happened {
+        match &mut self.connection {
+            Some(connection) => connection.next().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Tells of a status that is another than before.
+fn show(shown: &watch::Sender<Status>, status: Status) {
+    shown.send_if_modified(|before| std::mem::replace(before, status) != status);
 }
 
 /// Unix time in milliseconds, by the system's clock.

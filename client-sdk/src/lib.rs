@@ -2,8 +2,8 @@
 //!
 //! A [`Client`] is one device of one account at one server. It keeps its keys and its unsent messages in
 //! a sealed SQLite file, speaks gRPC to the server, and hands the app [`Event`]s. What it has said it
-//! will send it sends, across restarts and lost connections, in order for each recipient; what it has
-//! received it tells until the app [acknowledges](Client::acknowledge) it.
+//! will send it sends, across restarts and lost connections, in order for each recipient; what has
+//! happened it tells until the app [acknowledges](Client::acknowledge) it.
 //!
 //! ```
 //! # #[tokio::main(flavor = "multi_thread")]
@@ -23,12 +23,16 @@
 //!     store: dir.path().join(name),
 //!     key: StoreKey::passphrase("correct horse battery staple"),
 //! };
-//! let (alice, _) = Client::register(config("alice"), &Address::parse("alice@localhost")?).await?;
-//! let (bob, mut events) = Client::register(config("bob"), &Address::parse("bob@localhost")?).await?;
+//! let (alice, mut to_alice) = Client::register(config("alice"), &Address::parse("alice@localhost")?).await?;
+//! let (bob, mut to_bob) = Client::register(config("bob"), &Address::parse("bob@localhost")?).await?;
 //!
-//! alice.send_text(bob.address(), "Sotto voce, Bob.").await?;
+//! alice.send_text(bob.address(), "Sotto voce, Bob.").await?; // durable once this returns
+//! if let Some(event) = to_alice.next().await {
+//!     assert!(matches!(event.kind, EventKind::MessageSent { .. })); // the server has it
+//!     alice.acknowledge(event.id).await?; // every event wants that, or it comes again
+//! }
 //!
-//! while let Some(event) = events.next().await {
+//! while let Some(event) = to_bob.next().await {
 //!     if let EventKind::MessageReceived(message) = &event.kind {
 //!         assert_eq!(message.text(), Some("Sotto voce, Bob."));
 //!         bob.acknowledge(event.id).await?;
@@ -42,6 +46,7 @@
 mod backoff;
 mod client;
 mod config;
+mod connection;
 mod driver;
 mod error;
 mod link;

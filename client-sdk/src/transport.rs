@@ -11,8 +11,9 @@ use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
+use zeroize::Zeroizing;
 
 use crate::error::OpenError;
 
@@ -58,11 +59,7 @@ impl Transport {
 
     pub(crate) async fn register(&self, request: v1::RegisterRequest) -> Result<(), Refusal> {
         let mut client = AccountServiceClient::new(self.channel.clone());
-        client
-            .register(timed(request))
-            .await
-            .map(drop)
-            .map_err(|status| refusal(&status))
+        answer(client.register(timed(request))).await.map(drop)
     }
 
     pub(crate) async fn begin_authentication(
@@ -71,11 +68,7 @@ impl Transport {
     ) -> Result<v1::BeginAuthenticationResponse, Refusal> {
         let mut client = AuthServiceClient::new(self.channel.clone());
         let request = timed(v1::BeginAuthenticationRequest { device_id });
-        client
-            .begin_authentication(request)
-            .await
-            .map(inner)
-            .map_err(|status| refusal(&status))
+        answer(client.begin_authentication(request)).await
     }
 
     pub(crate) async fn complete_authentication(
@@ -83,15 +76,8 @@ impl Transport {
         request: v1::CompleteAuthenticationRequest,
     ) -> Result<Token, Refusal> {
         let mut client = AuthServiceClient::new(self.channel.clone());
-        let response = client
-            .complete_authentication(timed(request))
-            .await
-            .map(inner)
-            .map_err(|status| refusal(&status))?;
-        let header = format!("Bearer {}", response.access_token);
-        let mut value: MetadataValue<Ascii> = header.parse().map_err(|_| Refusal::Unavailable)?;
-        value.set_sensitive(true);
-        Ok(Token(value))
+        let response = answer(client.complete_authentication(timed(request))).await?;
+        Token::new(&Zeroizing::new(response.access_token)).ok_or(Refusal::Unavailable)
     }
 
     pub(crate) async fn subscribe(&self, token: &Token) -> Result<Streaming<v1::SubscribeResponse>, Refusal> {
@@ -99,10 +85,7 @@ impl Transport {
             MailboxServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_LEN);
         let request = signed_in(Request::new(v1::SubscribeRequest {}), token);
         // Only the headers are waited for; the stream itself may stay open for hours.
-        match tokio::time::timeout(CALL_TIMEOUT, client.subscribe(request)).await {
-            Ok(answer) => answer.map(inner).map_err(|status| refusal(&status)),
-            Err(_) => Err(Refusal::Unavailable),
-        }
+        answer(client.subscribe(request)).await
     }
 
     /// Makes one of the engine's calls.
@@ -110,39 +93,55 @@ impl Transport {
         let accounts = || AccountServiceClient::new(self.channel.clone());
         let prekeys = || PrekeyServiceClient::new(self.channel.clone());
         let mailbox = || MailboxServiceClient::new(self.channel.clone());
-        let answer = match call {
-            Call::GetAccount(request) => {
-                let request = signed_in(timed(request), token);
-                accounts()
-                    .get_account(request)
+        match call {
+            Call::GetAccount(request) => answer(accounts().get_account(signed_in(timed(request), token)))
+                .await
+                .map(Reply::Account),
+            Call::PublishPrekeys(request) => {
+                answer(prekeys().publish_prekeys(signed_in(timed(request), token)))
                     .await
-                    .map(|response| Reply::Account(inner(response)))
+                    .map(|response| Reply::PrekeysLeft(response.one_time_remaining))
             }
-            Call::PublishPrekeys(request) => prekeys()
-                .publish_prekeys(signed_in(timed(request), token))
+            Call::CountPrekeys(request) => answer(prekeys().count_prekeys(signed_in(timed(request), token)))
                 .await
-                .map(|response| Reply::PrekeysLeft(inner(response).one_time_remaining)),
-            Call::CountPrekeys(request) => prekeys()
-                .count_prekeys(signed_in(timed(request), token))
-                .await
-                .map(|response| Reply::PrekeysLeft(inner(response).one_time_remaining)),
-            Call::FetchPrekeyBundles(request) => prekeys()
-                .fetch_prekey_bundles(signed_in(timed(request), token))
-                .await
-                .map(|response| Reply::Bundles(inner(response))),
-            Call::Send(request) => {
-                let request = signed_in(timed(request), token);
-                mailbox()
-                    .send(request)
+                .map(|response| Reply::PrekeysLeft(response.one_time_remaining)),
+            Call::FetchPrekeyBundles(request) => {
+                answer(prekeys().fetch_prekey_bundles(signed_in(timed(request), token)))
                     .await
-                    .map(|response| Reply::Sent(inner(response)))
+                    .map(Reply::Bundles)
             }
-            Call::Acknowledge(request) => {
-                let request = signed_in(timed(request), token);
-                mailbox().acknowledge(request).await.map(|_| Reply::Acknowledged)
-            }
-        };
-        answer.map_err(|status| refusal(&status))
+            Call::Send(request) => answer(mailbox().send(signed_in(timed(request), token)))
+                .await
+                .map(Reply::Sent),
+            Call::Acknowledge(request) => answer(mailbox().acknowledge(signed_in(timed(request), token)))
+                .await
+                .map(|_| Reply::Acknowledged),
+        }
+    }
+}
+
+impl Token {
+    /// Makes the header that carries a token; none if the token cannot be in one. The copy within the
+    /// header is the HTTP library's and is not erased.
+    pub(crate) fn new(access_token: &str) -> Option<Self> {
+        const SCHEME: &str = "Bearer ";
+        // Room for all of it: growing would leave a copy behind.
+        let mut header = Zeroizing::new(String::with_capacity(SCHEME.len() + access_token.len()));
+        header.push_str(SCHEME);
+        header.push_str(access_token);
+        let mut value: MetadataValue<Ascii> = header.parse().ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
+/// The whole answer to a call, in good time. The deadline that goes with the request ends the wait for an
+/// answer to begin; this one also ends an answer that begins and never ends.
+async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Refusal> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(refusal(&status)),
+        Err(_) => Err(Refusal::Unavailable),
     }
 }
 
@@ -157,12 +156,8 @@ fn signed_in<T>(mut request: Request<T>, token: &Token) -> Request<T> {
     request
 }
 
-fn inner<T>(response: tonic::Response<T>) -> T {
-    response.into_inner()
-}
-
 /// Why the server refused, where it says so in this protocol's words.
-fn refusal(status: &Status) -> Refusal {
+pub(crate) fn refusal(status: &Status) -> Refusal {
     status
         .get_details_error_info()
         .filter(|info| info.domain == ERROR_DOMAIN)
@@ -181,6 +176,8 @@ fn is_this_machine(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn plaintext_reaches_this_machine_only() {
@@ -207,5 +204,27 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_begins_and_never_ends_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let transport = Transport::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let call = tokio::spawn(async move { transport.begin_authentication(vec![1; 16]).await });
+        let (mut server, _) = listener.accept().await.unwrap();
+        // RFC 9113: a SETTINGS frame, then HEADERS of stream 1 with `:status 200` (RFC 7541, index 8).
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let headers = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+        server
+            .write_all(&[&settings[..], &headers].concat())
+            .await
+            .unwrap();
+        // Time enough for the client to have both; then all the time it would give the answer, at once.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!call.is_finished());
+        tokio::time::pause();
+        // Before the connection is taken for dead: a server may well answer pings and nothing else.
+        let answer = tokio::time::timeout(CALL_TIMEOUT + KEEPALIVE / 4, call).await;
+        assert_eq!(answer.expect("an end").unwrap(), Err(Refusal::Unavailable));
     }
 }
