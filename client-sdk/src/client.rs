@@ -32,12 +32,21 @@ pub struct Client {
     status: watch::Receiver<Status>,
 }
 
-/// What has happened, oldest first. Whatever is not [acknowledged](Client::acknowledge) comes again when
-/// the client is opened the next time.
+/// What has happened, oldest first: messages received, and also what became of each message sent.
+///
+/// Whatever is not [acknowledged](Client::acknowledge) is kept, and comes again when the client is opened
+/// the next time. So an app acknowledges every event, of whatever kind, one that only sends included:
+/// when thousands have piled up, nothing more is taken from the mailbox or [sent](Client::send).
+///
+/// Dropping this stops nothing: messages still go out and come in, and their events wait for the next
+/// time the client is opened.
 #[derive(Debug)]
 pub struct Events(mpsc::UnboundedReceiver<Event>);
 
 /// How a client stands with its server.
+///
+/// This tells of the connection alone. An app that leaves events unacknowledged gets no further messages
+/// at some point, however well connected it is: see [`Events`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -47,7 +56,7 @@ pub enum Status {
     Online,
     /// Connected; everything that had been waiting has come in, and others can write to this device.
     CaughtUp,
-    /// Stopped: closed, or its store failed.
+    /// Stopped: closed, or its store failed. The store can be opened again.
     Stopped,
 }
 
@@ -56,21 +65,15 @@ impl Client {
     ///
     /// # Errors
     /// [`RegisterError`]. After [`RegisterError::Unavailable`] the store keeps the new keys, and
-    /// registering again goes on with them; after any other error it is as it was.
+    /// registering the same address again goes on with them; after any other error it is as it was. The
+    /// same holds when the future is dropped before it is done: registering again goes on.
     pub async fn register(config: Config, address: &Address) -> Result<(Self, Events), RegisterError> {
         let transport = Transport::new(&config.server)?;
         let mut store = Store::open(&config.store, &config.key).await?;
-        let mut engine = match load(&mut store).await? {
-            Some(engine) if engine.address() == address && engine.registration().is_some() => engine,
-            Some(_) => return Err(RegisterError::AlreadyRegistered),
-            None => {
-                let (engine, outputs) = Engine::create(now_ms(), &mut UnwrapErr(SysRng), address.clone())
-                    .map_err(|_| OpenError::Damaged)?;
-                persist(&mut store, outputs).await?;
-                engine
-            }
+        let engine = match registered(&mut store, &transport, address).await {
+            Ok(engine) => engine,
+            Err(error) => return Err(abandon(store, error).await),
         };
-        complete_registration(&mut engine, &mut store, &transport).await?;
         let (client, events) = start(engine, store, transport);
         // Others can write to a device once its prekeys are published; that goes on in the background
         // should the server be slow.
@@ -85,11 +88,11 @@ impl Client {
     pub async fn open(config: Config) -> Result<(Self, Events), OpenError> {
         let transport = Transport::new(&config.server)?;
         let mut store = Store::open(&config.store, &config.key).await?;
-        let engine = load(&mut store).await?.ok_or(OpenError::NoAccount)?;
-        if engine.registration().is_some() {
-            return Err(OpenError::NoAccount);
+        match load(&mut store).await {
+            Ok(Some(engine)) if engine.registration().is_none() => Ok(start(engine, store, transport)),
+            Ok(_) => Err(abandon(store, OpenError::NoAccount).await),
+            Err(error) => Err(abandon(store, error).await),
         }
-        Ok(start(engine, store, transport))
     }
 
     /// This account's address.
@@ -137,10 +140,13 @@ impl Client {
     }
 
     /// Queues a message, durably: once this returns, the message will be sent, after a restart if need
-    /// be. An event tells when the server has it, or why it never will.
+    /// be. An event tells when the server has it, or why it never will; it wants to be
+    /// [acknowledged](Self::acknowledge) as every other. Whoever sends and acknowledges nothing is refused
+    /// when thousands of events have piled up.
     ///
     /// # Errors
-    /// [`ClientError`], and nothing is queued.
+    /// [`ClientError::Input`], and nothing is queued. After [`ClientError::Stopped`], or when the future is
+    /// dropped before it is done, the message may be queued or not: its event tells.
     pub async fn send(&self, to: &Address, body: Body) -> Result<MessageId, ClientError> {
         self.ask(|reply| Command::Send(to.clone(), body, reply)).await?
     }
@@ -207,6 +213,34 @@ async fn persist(store: &mut Store, outputs: Outputs) -> Result<(), OpenError> {
     store.commit(&outputs.records).await.map_err(OpenError::Store)
 }
 
+/// Closes the store before an error is told, so that it can be opened again at once.
+async fn abandon<E>(store: Store, error: E) -> E {
+    // There is an error to be told already, and nothing that closing could lose.
+    let _ = store.close().await;
+    error
+}
+
+/// The engine of a store, new or from an unfinished registration, once its account is registered.
+async fn registered(
+    store: &mut Store,
+    transport: &Transport,
+    address: &Address,
+) -> Result<Engine, RegisterError> {
+    let mut engine = match load(store).await? {
+        Some(engine) if engine.registration().is_none() => return Err(RegisterError::AlreadyRegistered),
+        Some(engine) if engine.address() == address => engine,
+        Some(engine) => return Err(RegisterError::Unfinished(engine.address().clone())),
+        None => {
+            let (engine, outputs) = Engine::create(now_ms(), &mut UnwrapErr(SysRng), address.clone())
+                .map_err(|_| OpenError::Damaged)?;
+            persist(store, outputs).await?;
+            engine
+        }
+    };
+    complete_registration(&mut engine, store, transport).await?;
+    Ok(engine)
+}
+
 async fn complete_registration(
     engine: &mut Engine,
     store: &mut Store,
@@ -222,16 +256,33 @@ async fn complete_registration(
                 .map_err(|_| OpenError::Damaged)?;
             Ok(persist(store, outputs).await?)
         }
-        Err(Refusal::Because(ErrorReason::Internal | ErrorReason::ShuttingDown))
-        | Err(Refusal::Unavailable) => Err(RegisterError::Unavailable),
-        Err(Refusal::Because(reason)) => {
+        Err(Refusal::Because(reason)) if is_final(reason) => {
             store.clear().await.map_err(OpenError::Store)?;
+            store.erase_replaced().await;
             Err(match reason {
                 ErrorReason::AddressTaken => RegisterError::AddressTaken,
                 reason => RegisterError::Refused(reason),
             })
         }
+        // The account may have been made all the same, and these may be its only keys.
+        Err(_) => Err(RegisterError::Unavailable),
     }
+}
+
+/// Whether a refusal to register proves that the server has not made this account and will not: only
+/// then may its keys go. A server answers a repeated registration as it did the first, so an address
+/// that is taken is taken by others, whatever became of earlier answers. (`proto/PROTOCOL.md`, Register)
+fn is_final(reason: ErrorReason) -> bool {
+    matches!(
+        reason,
+        ErrorReason::AddressTaken
+            | ErrorReason::IdentityTaken
+            | ErrorReason::RegistrationClosed
+            | ErrorReason::FieldInvalid
+            | ErrorReason::SignatureInvalid
+            | ErrorReason::ServerNotLocal
+            | ErrorReason::TooLarge
+    )
 }
 
 fn start(engine: Engine, store: Store, transport: Transport) -> (Client, Events) {

@@ -1,5 +1,6 @@
 //! What can go wrong, by what was being done.
 
+use sottovoce_crypto::statements::Address;
 use sottovoce_engine::InputError;
 use sottovoce_proto::v1::ErrorReason;
 
@@ -44,14 +45,22 @@ pub enum RegisterError {
     /// The store holds an account already: open it.
     #[error("the store holds an account already: open it")]
     AlreadyRegistered,
+    /// The store holds the keys of another address, whose registration was begun and never answered. The
+    /// server may have made that account, and these are its only keys: register that address, or use
+    /// another store.
+    #[error(
+        "the registration of {0} with this store is unfinished: register that address, or use another store"
+    )]
+    Unfinished(Address),
     /// Somebody has the address.
     #[error("the address is taken")]
     AddressTaken,
     /// The server does not register this address, for the reason given.
     #[error("the server does not register this account")]
     Refused(ErrorReason),
-    /// The server did not answer. Registering again with the same store goes on with the same keys.
-    #[error("the server did not answer: try again with the same store")]
+    /// The server did not answer, or gave an answer that leaves open whether it has made the account (out
+    /// of time, full, failing). Registering again with the same store goes on with the same keys.
+    #[error("the server did not register the account yet: try again with the same store")]
     Unavailable,
 }
 

@@ -9,8 +9,10 @@
 
 mod common;
 
-use common::{RunningServer, address, read};
-use sottovoce::{Client, Config, OpenError, RegisterError, StoreKey};
+use std::time::Duration;
+
+use common::{RunningServer, read};
+use sottovoce::{Client, Config, OpenError, StoreKey};
 
 #[tokio::test]
 async fn the_store_tells_nothing_without_its_key() {
@@ -125,32 +127,41 @@ async fn a_store_without_an_account_says_so() {
 }
 
 #[tokio::test]
-async fn a_taken_address_leaves_the_store_as_it_was() {
+async fn a_used_one_time_prekey_is_erased_from_the_disk() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = RunningServer::start(folder.path(), None).await;
-    let (alice, _) = server.register(folder.path(), "alice").await;
-    let config = || server.config(folder.path(), "second");
-    let taken = Client::register(config(), &address("alice")).await;
-    assert!(matches!(taken, Err(RegisterError::AddressTaken)));
-    assert!(matches!(Client::open(config()).await, Err(OpenError::NoAccount)));
-    let (second, _) = Client::register(config(), &address("alicia"))
-        .await
-        .expect("a free address");
-    second.close().await;
-    let twice = Client::register(config(), &address("alicia")).await;
-    assert!(matches!(twice, Err(RegisterError::AlreadyRegistered)));
-    drop(alice);
-}
+    let (alice, _to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
 
-#[tokio::test]
-async fn registering_goes_on_with_the_same_keys_after_the_server_was_away() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = RunningServer::start(folder.path(), None).await;
-    let (place, config) = (server.address, server.config(folder.path(), "alice"));
-    server.stop().await;
-    let away = Client::register(config.clone(), &address("alice")).await;
-    assert!(matches!(away, Err(RegisterError::Unavailable)), "{away:?}");
-    let server = RunningServer::start(folder.path(), Some(place)).await;
-    let (alice, _) = server.register(folder.path(), "alice").await;
-    alice.caught_up().await.expect("the server is there");
+    let key = sottovoce_crypto::StorageKey::from_bytes([7; 32]);
+    let name = key.blind(b"one-time-prekey/1");
+    let holds_prekey = || {
+        ["bob.db", "bob.db-wal"].iter().any(|file| {
+            let bytes = std::fs::read(folder.path().join(file)).unwrap_or_default();
+            let starts = bytes
+                .windows(32)
+                .enumerate()
+                .filter(|(_, window)| *window == name);
+            // What follows a record's name is its sealed value, of a length that is not known here.
+            starts.into_iter().any(|(start, _)| {
+                let value = &bytes[start + 32..bytes.len().min(start + 32 + 300)];
+                (0..=value.len()).any(|end| key.open(&name, &value[..end]).is_ok())
+            })
+        })
+    };
+    assert!(holds_prekey(), "the search finds it while it is needed");
+    alice.send_text(bob.address(), "hello").await.expect("queued");
+    assert_eq!(read(&bob, &mut to_bob).await, "hello");
+    // At the client's next tick, that is.
+    let erased = async {
+        while holds_prekey() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, erased)
+        .await
+        .expect("erased while the client runs");
+    bob.close().await;
+    assert!(!holds_prekey());
+    assert!(!folder.path().join("bob.db-wal").exists());
 }
