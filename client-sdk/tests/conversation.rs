@@ -12,7 +12,7 @@ mod common;
 use std::time::Duration;
 
 use common::{RunningServer, address, next, read, sent};
-use sottovoce::{EventKind, SendFailure, Status};
+use sottovoce::{ClientError, EventKind, SendFailure, Status};
 
 #[tokio::test]
 async fn words_go_both_ways() {
@@ -161,4 +161,49 @@ async fn a_message_to_nobody_fails_with_a_reason() {
         };
         assert_eq!(next(&mut to_alice).await.kind, failed);
     }
+}
+
+#[tokio::test]
+async fn a_client_whose_events_nobody_wants_works_on_and_keeps_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    drop(to_alice);
+    for text in ["one", "two"] {
+        alice.send_text(bob.address(), text).await.expect("queued");
+        assert_eq!(read(&bob, &mut to_bob).await, text);
+    }
+    bob.send_text(alice.address(), "three").await.expect("queued");
+    sent(&bob, &mut to_bob).await;
+    alice.close().await;
+    let (alice, mut to_alice) = server.open(folder.path(), "alice").await;
+    sent(&alice, &mut to_alice).await;
+    sent(&alice, &mut to_alice).await;
+    assert_eq!(read(&alice, &mut to_alice).await, "three");
+}
+
+#[tokio::test]
+async fn a_stopped_client_says_so_to_everyone_and_its_store_is_free() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut events) = server.register(folder.path(), "alice").await;
+    let (other, mut status) = (alice.clone(), alice.status());
+    let waiting = tokio::spawn(async move {
+        let stopped = status.wait_for(|status| *status == Status::Stopped).await;
+        stopped.map(|_| ())
+    });
+    alice.close().await;
+    waiting
+        .await
+        .expect("no panic")
+        .expect("it says so before it goes");
+    assert_eq!(
+        other.send_text(&address("bob"), "x").await,
+        Err(ClientError::Stopped)
+    );
+    assert_eq!(other.caught_up().await, Err(ClientError::Stopped));
+    assert_eq!(events.next().await, None);
+    other.close().await;
+    server.open(folder.path(), "alice").await;
 }
