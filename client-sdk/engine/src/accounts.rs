@@ -3,7 +3,8 @@
 use sottovoce_crypto::statements::{AccountKey, Address};
 use sottovoce_proto::v1;
 
-use crate::engine::{Engine, InputError};
+use crate::engine::Engine;
+use crate::error::InputError;
 use crate::event::{EventKind, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::peers::{Peer, Shown, peer_key};

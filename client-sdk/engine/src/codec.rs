@@ -5,7 +5,7 @@ use sottovoce_crypto::statements::{DeviceId, DeviceManifest, Verified};
 use sottovoce_proto::content::{Content, ManifestView, SessionRenewal, content};
 use zeroize::Zeroizing;
 
-use crate::engine::InputError;
+use crate::error::InputError;
 use crate::event::Body;
 use crate::outbox::Outgoing;
 use crate::peers::Peer;

@@ -11,6 +11,7 @@ use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
 use crate::counters::Counters;
+use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
 use crate::inbox::Inbox;
 use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
@@ -342,29 +343,7 @@ impl Engine {
         }
     }
 
-    fn maintain_prekeys(&mut self, turn: &mut Turn<'_>) {
-        self.prekeys.maintain(&self.own, turn);
-        self.publish_prekeys(turn);
-    }
-
-    fn publish_prekeys(&mut self, turn: &mut Turn<'_>) {
-        if !self.online || self.is_under_way(turn, |purpose| matches!(purpose, Purpose::Publish(_))) {
-            return;
-        }
-        if let Some(request) = self.prekeys.unpublished() {
-            turn.call(Purpose::Publish(request.clone()), Call::PublishPrekeys(request));
-        }
-    }
-
-    /// Asks how many one-time prekeys are left, unless publishing some will tell.
-    pub(crate) fn count_prekeys(&mut self, turn: &mut Turn<'_>) {
-        let asked = |purpose: &Purpose| matches!(purpose, Purpose::Publish(_) | Purpose::Count);
-        if self.online && !self.is_under_way(turn, asked) {
-            turn.call(Purpose::Count, Call::CountPrekeys(v1::CountPrekeysRequest {}));
-        }
-    }
-
-    fn is_under_way(&self, turn: &Turn<'_>, which: impl Fn(&Purpose) -> bool) -> bool {
+    pub(crate) fn is_under_way(&self, turn: &Turn<'_>, which: impl Fn(&Purpose) -> bool) -> bool {
         self.in_flight.values().any(&which) || turn.calls.iter().any(|(purpose, _)| which(purpose))
     }
 
@@ -374,34 +353,4 @@ impl Engine {
         self.busy.remove(address);
         self.fetching.remove(address);
     }
-}
-
-/// Why the engine will not do what the app asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InputError {
-    /// The message is longer than one message may be.
-    #[error("the message is too long: at most {} bytes", crate::MAX_BODY_LEN)]
-    TooLong,
-    /// The message has no content this version can send.
-    #[error("a message of this kind cannot be sent")]
-    NotSendable,
-    /// The recipient is this account itself, which has no other device.
-    #[error("a message cannot be sent to oneself")]
-    ToOneself,
-    /// Too many messages wait to be sent already.
-    #[error("too many messages are waiting to be sent: try again when some have gone out")]
-    OutboxFull,
-    /// The app has left too many events unacknowledged.
-    #[error("too many events are unacknowledged: acknowledge them first")]
-    EventsUnacknowledged,
-    /// No changed account key of that value is waiting to be accepted.
-    #[error("that account key is not waiting to be accepted")]
-    NoSuchAccountKey,
-    /// The server's challenge is not one that may be signed.
-    #[error("the server's challenge is malformed")]
-    Challenge,
-    /// Something that cannot be has happened; nothing was changed.
-    #[error("the engine is in a state it cannot be in")]
-    Internal,
 }

@@ -75,9 +75,13 @@ impl Inbox {
         self.waiting.iter().any(|(from, _)| from == source)
     }
 
-    /// Whether as many wait from this device as may while its account key is not accepted.
-    pub(crate) fn is_full_from(&self, source: &Source) -> bool {
-        self.waiting.iter().filter(|(from, _)| from == source).count() >= HELD_LIMIT
+    /// Whether as many wait from this address as may while its account key is not accepted.
+    pub(crate) fn is_full_of(&self, sender: &Address) -> bool {
+        self.waiting
+            .iter()
+            .filter(|(source, _)| source.0 == *sender)
+            .count()
+            >= HELD_LIMIT
     }
 
     pub(crate) fn wait(&mut self, source: Source, envelope: Envelope) {

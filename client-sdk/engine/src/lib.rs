@@ -33,6 +33,7 @@ mod accounts;
 mod codec;
 mod counters;
 mod engine;
+mod error;
 mod event;
 mod event_record;
 mod inbox;
@@ -52,7 +53,8 @@ mod turn;
 mod wire;
 
 pub use codec::MAX_BODY_LEN;
-pub use engine::{Engine, InputError};
+pub use engine::Engine;
+pub use error::InputError;
 pub use event::{Body, Event, EventId, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
 pub use io::{Call, CallId, Input, Outputs, Refusal, Reply};
 pub use records::RecordError;

@@ -110,12 +110,15 @@ impl Peer {
         if shown.manifest.version == self.account.manifest.version {
             return Shown::Same;
         }
-        self.account = shown;
+        let before = std::mem::replace(&mut self.account, shown).manifest;
         let manifest = &self.account.manifest;
-        self.sent
-            .retain(|device, _| manifest.identity_key(*device).is_some());
-        self.received
-            .retain(|device, _| manifest.identity_key(*device).is_some());
+        // Another key under the same id is another device, and counts anew.
+        let stays = |device: &DeviceId| {
+            let key = manifest.identity_key(*device);
+            key.is_some() && key == before.identity_key(*device)
+        };
+        self.sent.retain(|device, _| stays(device));
+        self.received.retain(|device, _| stays(device));
         Shown::Newer
     }
 

@@ -3,10 +3,12 @@
 use sottovoce_crypto::{InitialMessage, OneTimePrekeyPair, SignedPrekeyPair};
 use sottovoce_proto::v1;
 
+use crate::engine::Engine;
+use crate::io::Call;
 use crate::one_time_prekeys::OneTimePrekeys;
 use crate::own::Own;
 use crate::signed_prekeys::SignedPrekeys;
-use crate::turn::Turn;
+use crate::turn::{Purpose, Turn};
 
 /// All prekey secrets of this device.
 #[derive(Default)]
@@ -61,6 +63,30 @@ impl Prekeys {
         match message.one_time_prekey_id() {
             Some(id) => self.one_time.erase(id, turn),
             None => self.signed.remember(message, turn),
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn maintain_prekeys(&mut self, turn: &mut Turn<'_>) {
+        self.prekeys.maintain(&self.own, turn);
+        self.publish_prekeys(turn);
+    }
+
+    pub(crate) fn publish_prekeys(&mut self, turn: &mut Turn<'_>) {
+        if !self.online || self.is_under_way(turn, |purpose| matches!(purpose, Purpose::Publish(_))) {
+            return;
+        }
+        if let Some(request) = self.prekeys.unpublished() {
+            turn.call(Purpose::Publish(request.clone()), Call::PublishPrekeys(request));
+        }
+    }
+
+    /// Asks how many one-time prekeys are left, unless publishing some will tell.
+    pub(crate) fn count_prekeys(&mut self, turn: &mut Turn<'_>) {
+        let asked = |purpose: &Purpose| matches!(purpose, Purpose::Publish(_) | Purpose::Count);
+        if self.online && !self.is_under_way(turn, asked) {
+            turn.call(Purpose::Count, Call::CountPrekeys(v1::CountPrekeysRequest {}));
         }
     }
 }

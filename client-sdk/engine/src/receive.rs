@@ -42,11 +42,11 @@ impl Engine {
         let Some(source) = source_of(&envelope) else {
             return self.finish(envelope_id, &envelope.sender, Err(Unreadable::Malformed), turn);
         };
-        let key_is_open = self
+        let held = self
             .peers
             .get(&source.0)
-            .is_some_and(|peer| peer.proposed.is_some());
-        if key_is_open && self.inbox.is_full_from(&source) {
+            .is_some_and(|peer| peer.proposed.is_some() && peer.party(source.1).is_none());
+        if held && self.inbox.is_full_of(&source.0) {
             self.finish(
                 envelope_id,
                 &envelope.sender,

@@ -5,6 +5,7 @@
 //! to use that one. The message that could not be read stays lost, and is told.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_crypto::{Party, Session};
@@ -27,10 +28,19 @@ impl Renewals {
     /// Whether it is time, which it then is not for a while.
     fn may_begin(&mut self, them: &Party, now: u64) -> bool {
         self.0
-            .retain(|_, at| now.saturating_sub(*at) < RENEWAL_INTERVAL_MS);
-        self.0
-            .insert((them.address.clone(), them.device_id), now)
-            .is_none()
+            .retain(|_, begun| now.saturating_sub(*begun) < RENEWAL_INTERVAL_MS);
+        match self.0.entry((them.address.clone(), them.device_id)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(now);
+                true
+            }
+        }
+    }
+
+    /// It came to nothing: the next unreadable message is another chance.
+    fn failed(&mut self, address: &Address, device_id: DeviceId) {
+        self.0.remove(&(address.clone(), device_id));
     }
 }
 
@@ -56,7 +66,7 @@ impl Engine {
         turn: &mut Turn<'_>,
     ) {
         let Ok(Reply::Bundles(response)) = answer else {
-            return;
+            return self.renewals.failed(to, device_id);
         };
         let them = self
             .peers

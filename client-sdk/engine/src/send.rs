@@ -10,7 +10,8 @@ use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_proto::v1;
 
 use crate::codec;
-use crate::engine::{Engine, InputError};
+use crate::engine::Engine;
+use crate::error::InputError;
 use crate::event::{Body, EventKind, MessageId, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};

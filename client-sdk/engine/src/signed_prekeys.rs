@@ -26,9 +26,10 @@ const KEPT_MS: u64 = 30 * DAY_MS;
 /// A prekey made further in the future than this was made under a wrong clock, and is replaced.
 const CLOCK_TOLERANCE_MS: u64 = DAY_MS;
 
-/// Most initial messages remembered per signed prekey. A full memory refuses and has the prekey
-/// replaced; it never forgets, because what is forgotten can be replayed.
-const REMEMBERED: usize = 10_000;
+/// Most initial messages without a one-time prekey remembered per signed prekey; there are few, because
+/// one-time prekeys seldom run out. A full memory refuses and has the prekey replaced; it never forgets,
+/// because what is forgotten can be replayed.
+const REMEMBERED: usize = 500;
 
 /// Most signed prekeys held while replacing full ones: whoever fills memories on purpose fills these.
 const HELD: usize = 8;

@@ -76,6 +76,9 @@ pub(crate) fn verify_bundle(
 }
 
 fn to_one_time(prekey: &v1::OneTimePrekey) -> Result<OneTimePrekey, NotVerified> {
+    if prekey.id == 0 {
+        return Err(NotVerified); // ids begin at 1; nobody made this one
+    }
     let key = X25519Key::from_slice(&prekey.public_key).map_err(|_| NotVerified)?;
     Ok(OneTimePrekey { id: prekey.id, key })
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
 pub(crate) mod model_server;
+pub(crate) mod scripted;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,6 +15,7 @@ use rand_core::SeedableRng;
 use sottovoce_crypto::statements::Address;
 use sottovoce_engine::{
     Body, Call, CallId, Engine, Event, EventId, EventKind, Input, MessageId, Outputs, ReceivedMessage,
+    Unreadable,
 };
 use zeroize::Zeroizing;
 
@@ -147,6 +149,15 @@ impl World {
         true
     }
 
+    pub(crate) fn has_call(&self, node: usize) -> bool {
+        !self.nodes[node].pending.is_empty()
+    }
+
+    /// Takes the node's next call away, for the test to answer.
+    pub(crate) fn take_call(&mut self, node: usize) -> (CallId, Call) {
+        self.nodes[node].pending.pop_front().expect("a call is waiting")
+    }
+
     /// Delivers the next envelope of the node's stream.
     pub(crate) fn deliver_next(&mut self, node: usize, fate: Fate) -> bool {
         if !self.nodes[node].online {
@@ -230,6 +241,11 @@ impl World {
             .collect()
     }
 
+    /// What the node has persisted.
+    pub(crate) fn disk(&self, node: usize) -> &BTreeMap<String, Zeroizing<Vec<u8>>> {
+        &self.nodes[node].disk
+    }
+
     pub(crate) fn disk_size(&self, node: usize) -> usize {
         self.nodes[node].disk.len()
     }
@@ -268,4 +284,27 @@ impl Node {
 
 pub(crate) fn address(name: &str) -> Address {
     Address::parse(&format!("{name}@chat.example")).expect("a valid name")
+}
+
+/// Two who have written to each other.
+pub(crate) fn pair(seed: u64) -> World {
+    let mut world = World::new(seed, &["alice", "bob"]);
+    world.send(0, 1, "first", Fate::Done);
+    world.settle();
+    world.send(1, 0, "back", Fate::Done);
+    world.settle();
+    world
+}
+
+/// Why what was thrown away could not be read.
+pub(crate) fn unreadable(world: &World, node: usize) -> Vec<Unreadable> {
+    let told = world.nodes[node].told.values();
+    told.filter_map(|kind| {
+        if let EventKind::Unreadable { reason, .. } = kind {
+            Some(*reason)
+        } else {
+            None
+        }
+    })
+    .collect()
 }

@@ -1,0 +1,31 @@
+//! What an app can ask for that cannot be.
+
+/// Why the engine will not do what the app asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The message is longer than one message may be.
+    #[error("the message is too long: at most {} bytes", crate::MAX_BODY_LEN)]
+    TooLong,
+    /// The message has no content this version can send.
+    #[error("a message of this kind cannot be sent")]
+    NotSendable,
+    /// The recipient is this account itself, which has no other device.
+    #[error("a message cannot be sent to oneself")]
+    ToOneself,
+    /// Too many messages wait to be sent already.
+    #[error("too many messages are waiting to be sent: try again when some have gone out")]
+    OutboxFull,
+    /// The app has left too many events unacknowledged.
+    #[error("too many events are unacknowledged: acknowledge them first")]
+    EventsUnacknowledged,
+    /// No changed account key of that value is waiting to be accepted.
+    #[error("that account key is not waiting to be accepted")]
+    NoSuchAccountKey,
+    /// The server's challenge is not one that may be signed.
+    #[error("the server's challenge is malformed")]
+    Challenge,
+    /// Something that cannot be has happened; nothing was changed.
+    #[error("the engine is in a state it cannot be in")]
+    Internal,
+}
