@@ -19,7 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // What a server describes of itself is what it can read.
+    let mut spoken = descriptors.clone();
+    spoken.file.retain(|file| file.package() == "sottovoce.v1");
+    fs::write(out.join("descriptors.bin"), spoken.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_client(env::var_os("CARGO_FEATURE_CLIENT").is_some())
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())

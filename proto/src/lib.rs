@@ -42,6 +42,7 @@ pub mod content {
 /// The `domain` of every `google.rpc.ErrorInfo` this protocol sends.
 pub const ERROR_DOMAIN: &str = "sottovoce.v1";
 
-/// All files of the protocol as an encoded `google.protobuf.FileDescriptorSet`, for gRPC reflection.
+/// The files of package `sottovoce.v1` as an encoded `google.protobuf.FileDescriptorSet`, for gRPC
+/// reflection. What is inside a ciphertext is not among them: a server has no part in it.
 #[cfg(feature = "server")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
