@@ -11,7 +11,7 @@ use futures_util::stream::unfold;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpIncoming};
@@ -27,6 +27,9 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Pause after a failed accept, most often for want of file descriptors: those come back with time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two lines of the log about refused connections.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
 /// A client's connection, with its place among those allowed.
 #[derive(Debug)]
@@ -55,35 +58,72 @@ pub(crate) fn incoming(
     let listening = TcpIncoming::from(listener)
         .with_nodelay(Some(true))
         .with_keepalive(Some(TCP_KEEPALIVE));
-    unfold(listening, move |mut listening| {
-        let (places, cut) = (places.clone(), cut.clone());
-        async move {
-            loop {
-                let io = match listening.next().await? {
-                    Ok(io) => io,
-                    Err(error) => {
-                        tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
-                        sleep(ACCEPT_PAUSE).await;
+    unfold(
+        (listening, Refused::default()),
+        move |(mut listening, mut refused)| {
+            let (places, cut) = (places.clone(), cut.clone());
+            async move {
+                loop {
+                    let io = match listening.next().await? {
+                        Ok(io) => io,
+                        Err(error) => {
+                            tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
+                            sleep(ACCEPT_PAUSE).await;
+                            continue;
+                        }
+                    };
+                    let Ok(place) = places.clone().try_acquire_owned() else {
+                        if let Some(connections) = refused.one_more(Instant::now()) {
+                            tracing::warn!(connections, "refused: as many are open as the limits allow");
+                        }
                         continue;
-                    }
-                };
-                let Ok(place) = places.clone().try_acquire_owned() else {
-                    tracing::warn!("a connection was refused: as many are open as the limits allow");
-                    continue;
-                };
-                let connection = Connection {
-                    io,
-                    greeting: Some(Greeting {
-                        missing: GREETING_LEN,
-                        deadline: Box::pin(sleep(patience)),
-                    }),
-                    cut: Box::pin(cut.cancelled_owned()),
-                    _place: place,
-                };
-                return Some((Ok(connection), listening));
+                    };
+                    let connection = Connection {
+                        io,
+                        greeting: Some(Greeting {
+                            missing: GREETING_LEN,
+                            deadline: Box::pin(sleep(patience)),
+                        }),
+                        cut: Box::pin(cut.cancelled_owned()),
+                        _place: place,
+                    };
+                    return Some((Ok(connection), (listening, refused)));
+                }
             }
+        },
+    )
+}
+
+/// Connections refused, and when that was last said: who knocks often does not fill the log.
+#[derive(Debug, Default)]
+struct Refused {
+    unsaid: u64,
+    said: Option<Instant>,
+}
+
+impl Refused {
+    /// Counts one. How many there were since it was last said, when it is time to say so again.
+    fn one_more(&mut self, now: Instant) -> Option<u64> {
+        self.unsaid += 1;
+        if self
+            .said
+            .is_some_and(|said| now.duration_since(said) < REFUSED_PAUSE)
+        {
+            return None;
         }
-    })
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+impl Connection {
+    /// Fails once the connection is cut, and otherwise has the task woken when it is.
+    fn check_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl AsyncRead for Connection {
@@ -92,9 +132,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        self.check_cut(cx)?;
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         let Some(greeting) = self.greeting.as_mut() else {
@@ -117,10 +155,12 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_cut(cx)?;
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_cut(cx)?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
@@ -133,6 +173,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_cut(cx)?;
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
@@ -146,4 +187,44 @@ impl Connected for Connection {
     type ConnectInfo = ();
 
     fn connect_info(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn cutting_ends_a_write_that_nobody_reads() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cut = CancellationToken::new();
+        let mut connections = Box::pin(incoming(listener, &Limits::default(), cut.clone()));
+        let _deaf = TcpStream::connect(address).await.unwrap();
+        let mut connection = connections.next().await.unwrap().unwrap();
+        let writing = tokio::spawn(async move {
+            loop {
+                if let Err(error) = connection.write_all(&[0; 65_536]).await {
+                    return error.kind();
+                }
+            }
+        });
+        sleep(Duration::from_millis(200)).await;
+        assert!(!writing.is_finished());
+        cut.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(5), writing).await;
+        assert_eq!(ended.unwrap().unwrap(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[test]
+    fn refused_connections_are_counted_and_seldom_said() {
+        let mut refused = Refused::default();
+        let now = Instant::now();
+        assert_eq!(refused.one_more(now), Some(1));
+        for _ in 0..1000 {
+            assert_eq!(refused.one_more(now + REFUSED_PAUSE / 2), None);
+        }
+        assert_eq!(refused.one_more(now + REFUSED_PAUSE), Some(1001));
+        assert_eq!(refused.one_more(now + REFUSED_PAUSE), None);
+    }
 }

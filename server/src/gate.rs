@@ -1,5 +1,6 @@
-//! What every call passes on its way in and out: its time is bounded, its token is checked before its
-//! body is read, and whatever the gRPC library refuses by itself goes out as one of our refusals.
+//! What every call passes on its way in and out: its time is bounded, its token is checked and its turn
+//! has come before its body is read, the body is read before any of it is decoded, and whatever the gRPC
+//! library refuses by itself goes out as one of our refusals.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,16 +11,18 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Request, Response};
 use sottovoce_proto::v1::ErrorReason;
-use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::auth::TokenHash;
+use crate::body;
+use crate::calls::Call;
 use crate::clock::now_ms;
-use crate::limits::{Limits, MAX_MAILBOX_REQUEST_LEN, MAX_OPEN_REQUEST_LEN, MAX_PREKEY_REQUEST_LEN};
+use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::store::{Caller, Store};
+use crate::turns::Turns;
 
 /// Taken off a client's deadline, so that the answer arrives before the client stops listening.
 const ANSWER_MARGIN: Duration = Duration::from_millis(5);
@@ -39,23 +42,18 @@ pub(crate) struct Gated<S> {
 #[derive(Debug)]
 pub(crate) struct Gate {
     store: Arc<Store>,
-    calls: Semaphore,
+    turns: Turns,
     timeout: Duration,
-}
-
-/// One call of the protocol.
-struct Call {
-    path: &'static str,
-    needs_token: bool,
-    max_request: usize,
+    body_timeout: Duration,
 }
 
 impl GateLayer {
     pub(crate) fn new(store: Arc<Store>, limits: &Limits) -> Self {
         Self(Arc::new(Gate {
             store,
-            calls: Semaphore::new(limits.max_calls),
+            turns: Turns::new(limits),
             timeout: limits.request_timeout,
+            body_timeout: limits.body_timeout,
         }))
     }
 }
@@ -99,7 +97,7 @@ impl Gate {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let began = Instant::now();
-        let call = CALLS.iter().find(|call| call.path == request.uri().path());
+        let call = Call::at(request.uri().path());
         let time = client_deadline(request.headers()).map_or(self.timeout, |theirs| {
             theirs.saturating_sub(ANSWER_MARGIN).min(self.timeout)
         });
@@ -127,26 +125,43 @@ impl Gate {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
-        // Only calls with a token wait their turn: their bodies are the large ones, and nobody without
-        // a token can hold the turns of those who have one.
-        let _turn = match call {
-            Some(call) if call.needs_token => {
-                let caller = self.authenticate(request.headers()).await?;
-                request.extensions_mut().insert(caller);
-                Some(self.calls.acquire().await)
-            }
-            _ => None,
+        let Some(call) = call else {
+            // Health, reflection, or nothing at all: these read little and have limits of their own.
+            return served(inner.call(request).await);
         };
-        match inner.call(request).await {
-            Ok(response) => Ok(response),
-            Err(never) => match never {},
+        if call.needs_token {
+            let caller = self.authenticate(request.headers()).await?;
+            let _turn = self.turns.of_device(caller.device).await;
+            request.extensions_mut().insert(caller);
+            served(inner.call(self.with_body(call, request).await?).await)
+        } else {
+            // Turns of their own: nobody without a token keeps those waiting who have one.
+            let request = {
+                let _reading = self.turns.open_body().await;
+                self.with_body(call, request).await?
+            };
+            let _turn = self.turns.open_call().await;
+            served(inner.call(request).await)
         }
+    }
+
+    async fn with_body(&self, call: &Call, request: Request<Body>) -> Result<Request<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = body::read(body, call.max_request, self.body_timeout).await?;
+        Ok(Request::from_parts(head, body))
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let hash = TokenHash::presented(headers)?;
         let caller = self.store.caller(&hash.0, now_ms()).await?;
         caller.ok_or_else(|| Refusal::because(ErrorReason::TokenInvalid))
+    }
+}
+
+fn served(answer: Result<Response<Body>, Infallible>) -> Result<Response<Body>, Refusal> {
+    match answer {
+        Ok(response) => Ok(response),
+        Err(never) => match never {},
     }
 }
 
@@ -159,50 +174,9 @@ pub(crate) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Refusal> 
         .ok_or_else(|| Refusal::because(ErrorReason::TokenMissing))
 }
 
-/// Every call there is. A call missing here is answered as one without a token.
-const CALLS: &[Call] = &[
-    open("/sottovoce.v1.AccountService/Register"),
-    Call {
-        needs_token: true,
-        ..open("/sottovoce.v1.AccountService/GetAccount")
-    },
-    open("/sottovoce.v1.AuthService/BeginAuthentication"),
-    open("/sottovoce.v1.AuthService/CompleteAuthentication"),
-    with_token(
-        "/sottovoce.v1.PrekeyService/PublishPrekeys",
-        MAX_PREKEY_REQUEST_LEN,
-    ),
-    with_token(
-        "/sottovoce.v1.PrekeyService/FetchPrekeyBundles",
-        MAX_PREKEY_REQUEST_LEN,
-    ),
-    with_token("/sottovoce.v1.PrekeyService/CountPrekeys", MAX_PREKEY_REQUEST_LEN),
-    with_token("/sottovoce.v1.MailboxService/Send", MAX_MAILBOX_REQUEST_LEN),
-    with_token("/sottovoce.v1.MailboxService/Subscribe", MAX_MAILBOX_REQUEST_LEN),
-    with_token(
-        "/sottovoce.v1.MailboxService/Acknowledge",
-        MAX_MAILBOX_REQUEST_LEN,
-    ),
-];
-
-const fn open(path: &'static str) -> Call {
-    Call {
-        path,
-        needs_token: false,
-        max_request: MAX_OPEN_REQUEST_LEN,
-    }
-}
-
-const fn with_token(path: &'static str, max_request: usize) -> Call {
-    Call {
-        path,
-        needs_token: true,
-        max_request,
-    }
-}
-
 /// Gives the refusals of the gRPC library, which carry no reason, the one they should carry. Our own
-/// handlers never answer without one, so what is INTERNAL here is a request that could not be decoded.
+/// handlers never answer without one, so what is INTERNAL here is a request that could not be decoded;
+/// what is too large was refused when its body was read.
 fn typed(response: Response<Body>, call: Option<&Call>) -> Response<Body> {
     if response.headers().contains_key("grpc-status-details-bin") {
         return response;
@@ -210,7 +184,6 @@ fn typed(response: Response<Body>, call: Option<&Call>) -> Response<Body> {
     match (status_code(&response), call) {
         (Code::Unimplemented, _) => refused(Refusal::because(ErrorReason::Unsupported)),
         (Code::Internal, Some(_)) => refused(Refusal::field("request")),
-        (Code::OutOfRange, Some(call)) => refused(Refusal::too_large("request", call.max_request)),
         _ => response,
     }
 }

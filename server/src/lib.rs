@@ -25,9 +25,12 @@
 
 mod app;
 mod auth;
+mod body;
+mod calls;
 mod clock;
 mod config;
 mod connections;
+mod error;
 mod fields;
 mod gate;
 mod hub;
@@ -37,12 +40,13 @@ mod server;
 mod service;
 mod store;
 mod stream;
+mod turns;
 
 pub use config::{Config, DEFAULT_PORT, Registration};
+pub use error::{ServeError, StartError};
 pub use limits::{
     Limits, MAX_ACKNOWLEDGED, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN,
-    MAX_OPEN_REQUEST_LEN, MAX_PREKEY_REQUEST_LEN, MAX_PUBLISHED_PREKEYS, MAX_RESPONSE_LEN,
+    MAX_PUBLISHED_PREKEYS, MAX_REQUEST_LEN, MAX_REQUEST_PARTS, MAX_RESPONSE_LEN,
 };
-pub use server::{ServeError, Server};
+pub use server::Server;
 pub use sottovoce_statements::ServerName;
-pub use store::StartError;

@@ -16,15 +16,32 @@ pub const MAX_PUBLISHED_PREKEYS: usize = 100;
 /// Envelope ids in one acknowledgement: more than any window.
 pub const MAX_ACKNOWLEDGED: usize = 256;
 
-/// Largest request of the account and auth services, in bytes. These are answered before anything is
-/// known of the caller, and a registration fits four times.
-pub const MAX_OPEN_REQUEST_LEN: usize = 16 * 1024;
+/// Largest request of every call but `Send`, in bytes: a registration fits four times, a signed prekey
+/// with 100 one-time ones and an acknowledgement of 256 envelopes twice.
+pub const MAX_REQUEST_LEN: usize = 16 * 1024;
 
-/// Largest prekey request, in bytes: a signed prekey and 100 one-time ones fit twice.
-pub const MAX_PREKEY_REQUEST_LEN: usize = 16 * 1024;
-
-/// Largest mailbox request, in bytes: the longest ciphertext for each device, and their frames.
+/// Largest `Send`, in bytes: the longest ciphertext for each device, and their frames.
 pub const MAX_MAILBOX_REQUEST_LEN: usize = MAX_DEVICES * (MAX_CIPHERTEXT_LEN + 64) + 1024;
+
+/// Fields in one request, each element of a repeated one counted: twice the longest acknowledgement.
+/// An element costs its sender two bytes and the server fifty.
+pub const MAX_REQUEST_PARTS: usize = 2 * MAX_ACKNOWLEDGED;
+
+/// Largest request to the health and reflection services, in bytes: they are asked for names.
+pub(crate) const MAX_SIDE_REQUEST_LEN: usize = 1024;
+
+/// Calls without a token whose bodies are being read at one time: 16 MiB at most. More wait, within
+/// their deadline. These are not to be had per stranger, for strangers cannot be told apart here.
+pub(crate) const MAX_OPEN_BODIES: usize = 1024;
+
+/// Calls without a token being answered at one time. Few, because each may cost three signature checks
+/// and a place in the writer's queue; more wait, within their deadline.
+pub(crate) const MAX_OPEN_CALLS: usize = 32;
+
+/// What a connection may send beyond what the server has read, in bytes, all its calls together and one
+/// alone (RFC 9113 section 6.9.1): 900 connections hold 225 MiB at most.
+pub(crate) const CONNECTION_WINDOW: u32 = 256 * 1024;
+pub(crate) const CALL_WINDOW: u32 = 64 * 1024;
 
 /// Largest single response message, in bytes: an envelope with the longest ciphertext, twice.
 pub const MAX_RESPONSE_LEN: usize = 2 * MAX_CIPHERTEXT_LEN;
@@ -41,14 +58,21 @@ pub struct Limits {
     /// Concurrent calls on one connection. Default 100, what HTTP/2 (RFC 9113 section 6.5.2) recommends
     /// as a minimum.
     pub max_calls_per_connection: u32,
-    /// Calls being answered at one time, streams not counted once they flow. Default 512, which bounds
-    /// what request bodies can hold in memory.
+    /// Calls with a token being answered at one time, streams not counted once they flow; more wait,
+    /// within their deadline. Default 256: their bodies hold 512 MiB at most, for a call has its turn
+    /// before its body is read and nothing is decoded before the body has come.
     pub max_calls: usize,
+    /// Of these, calls of one device; more wait for the device's own. Default 16: a client has a few
+    /// under way, and it takes sixteen devices to fill the server's turns.
+    pub max_calls_per_device: usize,
     /// Open mailbox streams, one per device. Default 10,000.
     pub max_streams: usize,
     /// How long a call may take, however long its own deadline. Default 15 seconds: a healthy disk
     /// answers in milliseconds, and clients retry.
     pub request_timeout: Duration,
+    /// How long nothing of a request's body may come before the call is cut. Default 5 seconds: a
+    /// client has its request ready, and only a lost connection pauses this long.
+    pub body_timeout: Duration,
     /// How long a new connection may stay silent. Default 10 seconds.
     pub first_byte_timeout: Duration,
     /// Pause between HTTP/2 pings to a client, and how long its answer may take. Default 30 and
@@ -61,6 +85,9 @@ pub struct Limits {
     /// Used challenges remembered until they expire. Default 65,536, about 6 MiB; when full, nobody
     /// signs in until some expire (fails closed).
     pub max_used_challenges: usize,
+    /// Of these, used by one device. Default 32: nobody signs in that often, and it takes two thousand
+    /// devices to keep everybody out.
+    pub max_used_challenges_per_device: usize,
     /// How long an access token is good for. Default 15 minutes.
     pub access_token_lifetime: Duration,
     /// Access tokens per device; the oldest gives way. Default 8: one is in use, the rest are leftovers
@@ -76,6 +103,9 @@ pub struct Limits {
     pub delivery_window: u64,
     /// How long the answer to a send is remembered for its repeats. Default 7 days.
     pub receipt_lifetime: Duration,
+    /// Answers remembered for one sending device, until a sweep has forgotten the oldest. Default
+    /// 50,000, about 6 MiB: a message every twelve seconds for the seven days.
+    pub max_receipts_per_device: u64,
     /// Pause between sweeps of what has had its time. Default 1 hour.
     pub sweep_interval: Duration,
     /// How long open calls may take to end when the server stops. Default 10 seconds.
@@ -89,14 +119,17 @@ impl Default for Limits {
         Self {
             max_connections: 900,
             max_calls_per_connection: 100,
-            max_calls: 512,
+            max_calls: 256,
+            max_calls_per_device: 16,
             max_streams: 10_000,
             request_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(10),
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
             max_accounts: 100_000,
             challenge_lifetime: Duration::from_secs(2 * MINUTE),
             max_used_challenges: 65_536,
+            max_used_challenges_per_device: 32,
             access_token_lifetime: Duration::from_secs(15 * MINUTE),
             max_tokens_per_device: 8,
             max_one_time_prekeys: 200,
@@ -104,6 +137,7 @@ impl Default for Limits {
             max_mailbox_bytes: 64 * 1024 * 1024,
             delivery_window: 128,
             receipt_lifetime: Duration::from_secs(7 * 24 * HOUR),
+            max_receipts_per_device: 50_000,
             sweep_interval: Duration::from_secs(HOUR),
             shutdown_grace: Duration::from_secs(10),
         }
@@ -121,13 +155,16 @@ mod tests {
             max_connections,
             max_calls_per_connection,
             max_calls,
+            max_calls_per_device,
             max_streams,
             request_timeout,
+            body_timeout,
             first_byte_timeout,
             keepalive: (keepalive_interval, keepalive_timeout),
             max_accounts,
             challenge_lifetime,
             max_used_challenges,
+            max_used_challenges_per_device,
             access_token_lifetime,
             max_tokens_per_device,
             max_one_time_prekeys,
@@ -135,6 +172,7 @@ mod tests {
             max_mailbox_bytes,
             delivery_window,
             receipt_lifetime,
+            max_receipts_per_device,
             sweep_interval,
             shutdown_grace,
         } = Limits::default();
@@ -142,14 +180,20 @@ mod tests {
             ("max_connections", max_connections as u64),
             ("max_calls_per_connection", u64::from(max_calls_per_connection)),
             ("max_calls", max_calls as u64),
+            ("max_calls_per_device", max_calls_per_device as u64),
             ("max_streams", max_streams as u64),
             ("request_timeout", request_timeout.as_secs()),
+            ("body_timeout", body_timeout.as_secs()),
             ("first_byte_timeout", first_byte_timeout.as_secs()),
             ("keepalive.interval", keepalive_interval.as_secs()),
             ("keepalive.timeout", keepalive_timeout.as_secs()),
             ("max_accounts", max_accounts),
             ("challenge_lifetime", challenge_lifetime.as_secs()),
             ("max_used_challenges", max_used_challenges as u64),
+            (
+                "max_used_challenges_per_device",
+                max_used_challenges_per_device as u64,
+            ),
             ("access_token_lifetime", access_token_lifetime.as_secs()),
             ("max_tokens_per_device", u64::from(max_tokens_per_device)),
             ("max_one_time_prekeys", u64::from(max_one_time_prekeys)),
@@ -157,6 +201,7 @@ mod tests {
             ("max_mailbox_bytes", max_mailbox_bytes),
             ("delivery_window", delivery_window),
             ("receipt_lifetime", receipt_lifetime.as_secs()),
+            ("max_receipts_per_device", max_receipts_per_device),
             ("sweep_interval", sweep_interval.as_secs()),
             ("shutdown_grace", shutdown_grace.as_secs()),
         ];

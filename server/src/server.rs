@@ -24,14 +24,14 @@ use crate::auth::Challenges;
 use crate::clock::{millis, now_ms};
 use crate::config::Config;
 use crate::connections::incoming;
+use crate::error::{ServeError, StartError};
 use crate::gate::GateLayer;
 use crate::hub::Hub;
 use crate::limits::{
-    Limits, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_OPEN_REQUEST_LEN, MAX_PREKEY_REQUEST_LEN,
-    MAX_RESPONSE_LEN,
+    CALL_WINDOW, CONNECTION_WINDOW, Limits, MAX_HEADER_LIST_LEN, MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN,
 };
 use crate::service::{Accounts, Auth, Mailboxes, Prekeys};
-use crate::store::{StartError, Store, Sweep};
+use crate::store::{Store, Sweep};
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
 const SERVICES: [&str; 4] = [
@@ -47,17 +47,6 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     app: Arc<App>,
-}
-
-/// Why a server stopped other than it was asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The gRPC transport failed.
-    #[error("serving failed")]
-    Transport(#[from] tonic::transport::Error),
-    /// The protocol's description, for gRPC reflection, could not be read.
-    #[error("the protocol's own description could not be read")]
-    Reflection(#[from] tonic_reflection::server::Error),
 }
 
 impl Server {
@@ -117,7 +106,7 @@ impl Server {
     /// [`Limits::shutdown_grace`] and one last commit.
     ///
     /// # Errors
-    /// [`ServeError`] when the transport fails; the database is closed in order all the same.
+    /// [`ServeError`] when the transport or the database's writer fails; what can be closed in order is.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { listener, app, .. } = self;
         let limits = &app.limits;
@@ -126,8 +115,11 @@ impl Server {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
-        let routes = routes(&app).add_service(health_service).add_service(reflection);
+            .build_v1()?
+            .max_decoding_message_size(MAX_SIDE_REQUEST_LEN);
+        let routes = routes(&app)
+            .add_service(health_service.max_decoding_message_size(MAX_SIDE_REQUEST_LEN))
+            .add_service(reflection);
         let cut = CancellationToken::new();
         // Whatever ends this function, also being dropped, closes the connections it has opened.
         let _cut_at_the_end = cut.clone().drop_guard();
@@ -145,13 +137,14 @@ impl Server {
             .add_routes(routes)
             .serve_with_incoming_shutdown(connections, stop);
         let result = tokio::select! {
-            result = serving => result,
+            result = serving => result.map_err(ServeError::from),
             () = out_of_patience(&app) => Ok(()),
+            () = app.store.writer_ended() => Err(ServeError::Writer),
         };
         cut.cancel();
         app.stopping.cancel();
         app.store.close().await;
-        Ok(result?)
+        result
     }
 }
 
@@ -161,32 +154,23 @@ fn transport(limits: &Limits) -> Transport {
         // gRPC-Web speaks HTTP/1.1.
         .accept_http1(true)
         .max_concurrent_streams(limits.max_calls_per_connection)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(CALL_WINDOW)
         .http2_keepalive_interval(Some(interval))
         .http2_keepalive_timeout(Some(timeout))
         .http2_max_header_list_size(MAX_HEADER_LIST_LEN)
 }
 
+/// How large requests may be is the gate's to say, call by call.
 fn routes(app: &Arc<App>) -> Routes {
-    Routes::new(
-        AccountServiceServer::new(Accounts(app.clone()))
-            .max_decoding_message_size(MAX_OPEN_REQUEST_LEN)
-            .max_encoding_message_size(MAX_RESPONSE_LEN),
-    )
-    .add_service(
-        AuthServiceServer::new(Auth(app.clone()))
-            .max_decoding_message_size(MAX_OPEN_REQUEST_LEN)
-            .max_encoding_message_size(MAX_RESPONSE_LEN),
-    )
-    .add_service(
-        PrekeyServiceServer::new(Prekeys(app.clone()))
-            .max_decoding_message_size(MAX_PREKEY_REQUEST_LEN)
-            .max_encoding_message_size(MAX_RESPONSE_LEN),
-    )
-    .add_service(
-        MailboxServiceServer::new(Mailboxes(app.clone()))
-            .max_decoding_message_size(MAX_MAILBOX_REQUEST_LEN)
-            .max_encoding_message_size(MAX_RESPONSE_LEN),
-    )
+    Routes::new(AccountServiceServer::new(Accounts(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
+        .add_service(AuthServiceServer::new(Auth(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
+        .add_service(
+            PrekeyServiceServer::new(Prekeys(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
+        )
+        .add_service(
+            MailboxServiceServer::new(Mailboxes(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
+        )
 }
 
 async fn report(health: &HealthReporter, status: ServingStatus) {
@@ -230,5 +214,38 @@ async fn sweep(app: Arc<App>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Tx, Write, WriteError};
+
+    struct Broken;
+
+    impl Write for Broken {
+        type Output = ();
+        type Refusal = std::convert::Infallible;
+
+        async fn apply(&self, _: &mut Tx<'_>) -> Result<(), WriteError<Self::Refusal>> {
+            panic!("a bug in a change")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_its_writer_does_not_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: folder.path().join("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..Config::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let app = server.app.clone();
+        let serving = tokio::spawn(server.serve(std::future::pending()));
+        assert_eq!(app.store.write(Broken).await, Err(WriteError::Failed));
+        let ended = tokio::time::timeout(Duration::from_secs(5), serving).await;
+        assert!(matches!(ended.unwrap().unwrap(), Err(ServeError::Writer)));
     }
 }

@@ -1,12 +1,12 @@
 //! Signing in: what lets a device in, how often, and for how long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sottovoce_proto::v1::{
     BeginAuthenticationRequest, CompleteAuthenticationRequest, CountPrekeysRequest, SubscribeRequest,
 };
 
-use crate::common::{Clients, Device, TestServer, dump, reason, statement, with_token};
+use crate::common::{Clients, Device, TestServer, dump, reason, statement, told, with_token};
 
 async fn token_works(clients: &Clients, token: &str) -> Result<(), String> {
     let request = with_token(token, CountPrekeysRequest {});
@@ -87,24 +87,42 @@ async fn a_token_and_its_stream_end_when_its_time_has_passed() {
 }
 
 #[tokio::test]
-async fn an_expired_challenge_lets_nobody_in() {
-    let server =
-        TestServer::start_limited(|limits| limits.challenge_lifetime = Duration::from_millis(50)).await;
+async fn tokens_are_forgotten_when_their_time_has_passed() {
+    let server = TestServer::start_limited(|limits| {
+        limits.access_token_lifetime = Duration::from_millis(50);
+        limits.sweep_interval = Duration::from_millis(50);
+    })
+    .await;
+    Device::named("alice").join(&server.connect().await).await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(5) {
+        let rows = dump(&server.database).await;
+        if !rows.iter().any(|row| row.starts_with("access_tokens:")) {
+            assert!(rows.iter().any(|row| row.starts_with("devices:")));
+            server.stop().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("an expired token stayed");
+}
+
+#[tokio::test]
+async fn a_device_that_signs_in_too_often_keeps_out_only_itself() {
+    let server = TestServer::start_limited(|limits| limits.max_used_challenges_per_device = 2).await;
     let clients = server.connect().await;
     let alice = Device::named("alice");
-    alice.register(&clients).await;
+    alice.join(&clients).await;
+    alice.sign_in(&clients).await;
     let begun = alice.begin(&clients).await;
-    tokio::time::sleep(Duration::from_millis(80)).await;
     let request = CompleteAuthenticationRequest {
         challenge: Some(statement(alice.challenge(&begun), &alice.identity)),
     };
-    let status = clients
-        .auth
-        .clone()
-        .complete_authentication(request)
-        .await
-        .unwrap_err();
-    assert_eq!(reason(&status), "CHALLENGE_EXPIRED");
+    let mut auth = clients.auth.clone();
+    let status = auth.complete_authentication(request).await.unwrap_err();
+    let (_, reason, field) = told(&status);
+    assert_eq!((reason.as_str(), field.as_str()), ("SERVER_FULL", "challenge"));
+    Device::named("bob").join(&clients).await;
     server.stop().await;
 }
 

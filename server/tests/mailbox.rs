@@ -7,6 +7,7 @@ use sottovoce_proto::v1::{
     AcknowledgeRequest, DeviceMessage, Envelope, SendRequest, SubscribeRequest, SubscribeResponse,
 };
 use tonic::{Status, Streaming};
+use tonic_types::StatusExt;
 
 use crate::common::{Clients, Device, TestServer, add_device, dump, id, reason, told, with_token};
 
@@ -357,6 +358,47 @@ async fn receipts_are_forgotten_when_their_time_has_passed() {
 }
 
 #[tokio::test]
+async fn a_device_with_all_its_receipts_sends_nothing_new_until_some_are_forgotten() {
+    let server = TestServer::start_limited(|limits| limits.max_receipts_per_device = 3).await;
+    let p = alice_and_bob(server).await;
+    let send = |n: u64| {
+        let request = with_token(&p.alices, Device::letter(&p.bob, n, n.to_string().as_bytes()));
+        let mut mailbox = p.clients.mailbox.clone();
+        async move { mailbox.send(request).await }
+    };
+    for n in 1..=3 {
+        send(n).await.unwrap();
+    }
+    let before = dump(&p.server.database).await;
+    let status = send(4).await.unwrap_err();
+    assert_eq!(told(&status).0, tonic::Code::ResourceExhausted);
+    assert_eq!(reason(&status), "SERVER_FULL");
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["limit"], "3");
+    send(2).await.expect("a repeat is no new message");
+    assert_eq!(dump(&p.server.database).await, before);
+    let other = with_token(&p.bobs, Device::letter(&p.alice, 4, b"x"));
+    p.clients.mailbox.clone().send(other).await.unwrap();
+    // What the sweep forgets makes room again.
+    let folder = p.server.stop().await;
+    let server = TestServer::start_in(folder, |config| {
+        config.limits.max_receipts_per_device = 3;
+        config.limits.receipt_lifetime = Duration::ZERO;
+    })
+    .await;
+    let clients = server.connect().await;
+    for _ in 0..100 {
+        let request = with_token(&p.alices, Device::letter(&p.bob, 4, b"4"));
+        if clients.mailbox.clone().send(request).await.is_ok() {
+            server.stop().await;
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("forgotten receipts still count");
+}
+
+#[tokio::test]
 async fn a_stream_beyond_the_servers_number_is_refused() {
     let p = alice_and_bob(TestServer::start_limited(|limits| limits.max_streams = 1).await).await;
     let mut first = subscribe(&p.clients, &p.bobs).await;
@@ -481,6 +523,10 @@ async fn what_a_mailbox_is_said_to_hold_is_what_it_holds() {
     let rows = dump(&p.server.database).await;
     let of_bob = format!("devices: X'{}'", hex::encode_upper(p.bob.id.as_bytes()));
     let row = rows.iter().find(|row| row.starts_with(&of_bob)).unwrap();
-    assert!(row.ends_with("|2|2"), "{row}");
+    // Then the receipts given to bob, who sent nothing.
+    assert!(row.ends_with("|2|2|0"), "{row}");
+    let of_alice = format!("devices: X'{}'", hex::encode_upper(p.alice.id.as_bytes()));
+    let row = rows.iter().find(|row| row.starts_with(&of_alice)).unwrap();
+    assert!(row.ends_with("|0|0|12"), "{row}");
     p.server.stop().await;
 }

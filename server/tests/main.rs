@@ -14,6 +14,8 @@ mod mailbox;
 #[cfg(test)]
 mod prekeys;
 #[cfg(test)]
+mod pressure;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod services;

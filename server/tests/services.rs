@@ -66,6 +66,9 @@ async fn reflection_describes_the_services() {
         ask(MessageRequest::FileContainingSymbol(
             "sottovoce.v1.MailboxService".into(),
         )),
+        ask(MessageRequest::FileContainingSymbol(
+            "sottovoce.content.v1.Content".into(),
+        )),
     ]);
     let mut answers = reflection
         .server_reflection_info(requests)
@@ -103,5 +106,30 @@ async fn reflection_describes_the_services() {
         other => panic!("not a file: {other:?}"),
     };
     assert!(files[0].windows(13).any(|window| window == b"mailbox.proto"));
+    // What is inside a ciphertext is none of the server's business.
+    let status = answers.message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::NotFound);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn health_and_reflection_read_no_long_questions() {
+    let server = TestServer::start().await;
+    let channel = server.connect().await.channel;
+    let mut health = HealthClient::new(channel.clone());
+    let status = health.check(check(&"x".repeat(2048))).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::OutOfRange);
+    for (length, is_answered) in [(16, true), (2048, false)] {
+        let question = ServerReflectionRequest {
+            host: "x".repeat(length),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut reflection = ServerReflectionClient::new(channel.clone());
+        let answers = reflection
+            .server_reflection_info(tokio_stream::iter([question]))
+            .await;
+        let answer = answers.unwrap().into_inner().message().await;
+        assert_eq!(matches!(answer, Ok(Some(_))), is_answered, "{answer:?}");
+    }
     server.stop().await;
 }

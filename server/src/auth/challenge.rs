@@ -7,7 +7,7 @@
 //!
 //! A nonce is remembered only once a good signature has used it, and only until it expires.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,7 @@ pub(crate) struct Challenges {
     key: Hmac<Sha256>,
     lifetime_ms: u64,
     max_used: usize,
+    max_used_per_device: usize,
     used: Mutex<Used>,
 }
 
@@ -42,12 +43,17 @@ pub(crate) enum ChallengeRefusal {
     Used,
     /// No more can be remembered as used.
     Full,
+    /// The device has used as many as it may before they expire.
+    DeviceFull {
+        limit: usize,
+    },
 }
 
 #[derive(Default)]
 struct Used {
     nonces: HashSet<[u8; RANDOM_LEN]>,
-    by_expiry: BTreeSet<(u64, [u8; RANDOM_LEN])>,
+    by_expiry: BTreeMap<(u64, [u8; RANDOM_LEN]), DeviceId>,
+    by_device: HashMap<DeviceId, usize>,
 }
 
 impl Challenges {
@@ -59,6 +65,7 @@ impl Challenges {
             key,
             lifetime_ms: millis(limits.challenge_lifetime),
             max_used: limits.max_used_challenges,
+            max_used_per_device: limits.max_used_challenges_per_device,
             used: Mutex::default(),
         })
     }
@@ -102,11 +109,16 @@ impl Challenges {
         if used.nonces.contains(random) {
             return Err(ChallengeRefusal::Used);
         }
+        let by_device = used.by_device.get(&challenge.device_id).copied().unwrap_or(0);
+        if by_device >= self.max_used_per_device {
+            return Err(ChallengeRefusal::DeviceFull {
+                limit: self.max_used_per_device,
+            });
+        }
         if used.nonces.len() >= self.max_used {
             return Err(ChallengeRefusal::Full);
         }
-        used.nonces.insert(*random);
-        used.by_expiry.insert((challenge.expires_at_ms, *random));
+        used.remember(challenge, *random);
         Ok(())
     }
 
@@ -136,25 +148,41 @@ impl fmt::Debug for Challenges {
 }
 
 impl Used {
+    fn remember(&mut self, challenge: &AuthChallenge, random: [u8; RANDOM_LEN]) {
+        let device = challenge.device_id;
+        self.nonces.insert(random);
+        self.by_expiry.insert((challenge.expires_at_ms, random), device);
+        *self.by_device.entry(device).or_default() += 1;
+    }
+
     fn forget_expired(&mut self, now_ms: u64) {
-        while let Some(&(expires_at_ms, nonce)) = self.by_expiry.first() {
-            if expires_at_ms > now_ms {
+        while let Some(first) = self.by_expiry.first_entry() {
+            if first.key().0 > now_ms {
                 break;
             }
-            self.by_expiry.pop_first();
-            self.nonces.remove(&nonce);
+            let ((_, random), device) = first.remove_entry();
+            self.nonces.remove(&random);
+            if let Some(count) = self.by_device.get_mut(&device) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.by_device.remove(&device);
+                }
+            }
         }
     }
 }
 
 impl From<ChallengeRefusal> for Refusal {
     fn from(refusal: ChallengeRefusal) -> Self {
-        Self::because(match refusal {
-            ChallengeRefusal::Foreign => ErrorReason::ChallengeInvalid,
-            ChallengeRefusal::Expired => ErrorReason::ChallengeExpired,
-            ChallengeRefusal::Used => ErrorReason::ChallengeUsed,
-            ChallengeRefusal::Full => ErrorReason::ServerFull,
-        })
+        match refusal {
+            ChallengeRefusal::Foreign => Self::because(ErrorReason::ChallengeInvalid),
+            ChallengeRefusal::Expired => Self::because(ErrorReason::ChallengeExpired),
+            ChallengeRefusal::Used => Self::because(ErrorReason::ChallengeUsed),
+            ChallengeRefusal::Full => Self::because(ErrorReason::ServerFull),
+            ChallengeRefusal::DeviceFull { limit } => Self::because(ErrorReason::ServerFull)
+                .at("challenge")
+                .limit(limit as u64),
+        }
     }
 }
 
@@ -179,7 +207,10 @@ mod tests {
     }
 
     fn made_by(challenges: &Challenges) -> AuthChallenge {
-        let device_id = DeviceId::from_bytes([7; 16]);
+        made_for(DeviceId::from_bytes([7; 16]), challenges)
+    }
+
+    fn made_for(device_id: DeviceId, challenges: &Challenges) -> AuthChallenge {
         let (nonce, expires_at_ms) = challenges.make(device_id, NOW).unwrap();
         AuthChallenge {
             server: challenges.server.clone(),
@@ -241,5 +272,26 @@ mod tests {
         let later = first.expires_at_ms;
         assert_eq!(challenges.use_up(&made_by(&challenges), later), Ok(()));
         assert_eq!(challenges.used.lock().unwrap().nonces.len(), 1);
+    }
+
+    #[test]
+    fn a_device_uses_up_its_own_share_of_what_is_remembered_and_no_more() {
+        let limits = Limits {
+            max_used_challenges: 3,
+            max_used_challenges_per_device: 2,
+            ..Limits::default()
+        };
+        let challenges = Challenges::new(ServerName::parse("here.example").unwrap(), &limits).unwrap();
+        let (greedy, other) = (DeviceId::from_bytes([1; 16]), DeviceId::from_bytes([2; 16]));
+        let first = made_for(greedy, &challenges);
+        assert_eq!(challenges.use_up(&first, NOW), Ok(()));
+        assert_eq!(challenges.use_up(&made_for(greedy, &challenges), NOW), Ok(()));
+        let own = Err(ChallengeRefusal::DeviceFull { limit: 2 });
+        assert_eq!(challenges.use_up(&made_for(greedy, &challenges), NOW), own);
+        assert_eq!(challenges.use_up(&made_for(other, &challenges), NOW), Ok(()));
+        let later = first.expires_at_ms;
+        assert_eq!(challenges.use_up(&made_for(greedy, &challenges), later), Ok(()));
+        let used = challenges.used.lock().unwrap();
+        assert_eq!((used.by_device.len(), used.by_expiry.len()), (1, 1));
     }
 }

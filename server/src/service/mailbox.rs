@@ -92,6 +92,7 @@ impl App {
             now_ms: now_ms(),
             max_messages: self.limits.max_mailbox_messages,
             max_bytes: self.limits.max_mailbox_bytes,
+            max_receipts: self.limits.max_receipts_per_device,
         })
     }
 }
@@ -131,6 +132,7 @@ impl From<DepositRefusal> for Refusal {
             DepositRefusal::MessageIdConflict => Self::because(ErrorReason::MessageIdConflict),
             DepositRefusal::AccountUnknown => Self::because(ErrorReason::AccountUnknown),
             DepositRefusal::MailboxFull => Self::because(ErrorReason::MailboxFull),
+            DepositRefusal::ReceiptsFull { limit } => Self::because(ErrorReason::ServerFull).limit(limit),
             DepositRefusal::DevicesMismatch { missing, extra } => {
                 Self::mismatch(to_bytes(missing), to_bytes(extra))
             }

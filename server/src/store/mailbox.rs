@@ -22,6 +22,7 @@ pub(crate) struct Deposit {
     pub(crate) now_ms: u64,
     pub(crate) max_messages: u64,
     pub(crate) max_bytes: u64,
+    pub(crate) max_receipts: u64,
 }
 
 /// A ciphertext for one device.
@@ -48,6 +49,10 @@ pub(crate) enum DepositRefusal {
         extra: Vec<DeviceId>,
     },
     MailboxFull,
+    /// As many answers are remembered for the sending device as may be.
+    ReceiptsFull {
+        limit: u64,
+    },
 }
 
 /// Deletes envelopes from the mailbox of one device.
@@ -79,6 +84,7 @@ impl Write for Deposit {
                 Err(WriteError::Refused(DepositRefusal::MessageIdConflict))
             };
         }
+        self.check_receipts(tx.conn).await?;
         self.check_devices(tx.conn).await?;
         for letter in &self.letters {
             self.put(tx.conn, letter).await?;
@@ -121,6 +127,20 @@ impl Deposit {
             Ok((fixed(&digest)?, receipt))
         })
         .transpose()
+    }
+
+    async fn check_receipts(&self, conn: &mut SqliteConnection) -> Result<(), WriteError<DepositRefusal>> {
+        let (receipts,): (i64,) = query_as("SELECT receipts FROM devices WHERE id = ?")
+            .bind(id(&self.sender_device))
+            .fetch_one(conn)
+            .await?;
+        if receipts < to_db(self.max_receipts) {
+            Ok(())
+        } else {
+            Err(WriteError::Refused(DepositRefusal::ReceiptsFull {
+                limit: self.max_receipts,
+            }))
+        }
     }
 
     async fn check_devices(&self, conn: &mut SqliteConnection) -> Result<(), WriteError<DepositRefusal>> {

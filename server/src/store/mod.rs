@@ -16,19 +16,21 @@ use std::path::{Path, PathBuf};
 
 use sqlx::SqlitePool;
 
+use crate::error::StartError;
 use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
 pub(crate) use mailbox::{Acknowledge, Deposit, DepositRefusal, Letter, StoredEnvelope};
-pub use open::StartError;
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use sweep::Sweep;
 pub(crate) use tokens::{Caller, IssueToken};
-pub(crate) use writer::WriteError;
+#[cfg(test)]
+pub(crate) use writer::Tx;
+pub(crate) use writer::{Write, WriteError};
 
 use open::DataDir;
-use writer::{Write, Writer};
+use writer::Writer;
 
 /// The open database.
 #[derive(Debug)]
@@ -69,6 +71,11 @@ impl Store {
     /// Makes one change, and returns once it is on the disk.
     pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Output, WriteError<W::Refusal>> {
         self.writer.submit(write).await
+    }
+
+    /// Returns when nothing can be written any more.
+    pub(crate) async fn writer_ended(&self) {
+        self.writer.ended().await;
     }
 
     /// Commits what is queued, takes nothing new, and folds the log back into the database file.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, SqlitePool};
 
+use crate::error::StartError;
 use crate::limits::Limits;
 
 const DATABASE_FILE: &str = "sottovoce.db";
@@ -28,48 +28,6 @@ pub(crate) struct DataDir {
     path: PathBuf,
     is_new: bool,
     _lock: File,
-}
-
-/// Why the server could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folder could not be created or opened.
-    #[error("the data folder {} cannot be used", path.display())]
-    DataDir {
-        /// The folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another server uses the data folder.
-    #[error("another server is using the data folder {}", path.display())]
-    DataDirInUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The database could not be opened.
-    #[error("the database could not be opened")]
-    Database(#[from] sqlx::Error),
-    /// The tables could not be brought up to date.
-    #[error("the database could not be brought up to date")]
-    Migration(#[from] sqlx::migrate::MigrateError),
-    /// The system has no randomness to give.
-    #[error("the system has no randomness to give")]
-    Randomness,
-    /// Listening beyond this machine without TLS was not allowed.
-    #[error("{address} can be reached from other machines, and this server does not encrypt connections")]
-    PlaintextNetwork {
-        /// The address asked for.
-        address: SocketAddr,
-    },
-    /// The address could not be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 impl DataDir {
@@ -164,4 +122,74 @@ fn private_file(path: &Path) -> io::Result<File> {
         .create(true)
         .truncate(false)
         .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{Connection, query_as};
+
+    async fn open(folder: &tempfile::TempDir) -> (SqlitePool, SqliteConnection) {
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        connect(&data_dir, &Limits::default()).await.unwrap()
+    }
+
+    /// What an acknowledgement rests on. `kill -9` cannot show it: only a power cut would.
+    #[tokio::test]
+    async fn the_writer_syncs_every_commit_overwrites_what_it_deletes_and_keeps_references() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_readers, mut writer) = open(&folder).await;
+        for (pragma, expected) in [
+            // 2 is FULL.
+            ("PRAGMA synchronous", 2),
+            ("PRAGMA secure_delete", 1),
+            ("PRAGMA foreign_keys", 1),
+        ] {
+            let (value,): (i64,) = query_as(pragma).fetch_one(&mut writer).await.unwrap();
+            assert_eq!(value, expected, "{pragma}");
+        }
+        let (mode,): (String,) = query_as("PRAGMA journal_mode")
+            .fetch_one(&mut writer)
+            .await
+            .unwrap();
+        assert_eq!(mode, "wal");
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (readers, _writer) = open(&folder).await;
+        let deleted = sqlx::query("DELETE FROM accounts").execute(&readers).await;
+        assert!(deleted.is_err());
+    }
+
+    #[tokio::test]
+    async fn totals_begin_with_what_an_older_database_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = DataDir::open(folder.path()).unwrap().database_path();
+        let mut older = SqliteConnectOptions::new()
+            .filename(file)
+            .connect()
+            .await
+            .unwrap();
+        sqlx::migrate!("./migrations")
+            .run_to(1, &mut older)
+            .await
+            .unwrap();
+        for statement in [
+            "INSERT INTO accounts VALUES (7, 'a@here', x'01', 1, x'', x'', 0)",
+            "INSERT INTO devices (id, account, position, identity_key, binding_statement, \
+             binding_signature) VALUES (x'0a', 7, 0, x'02', x'', x'')",
+            "INSERT INTO receipts VALUES (x'0a', x'03', x'', x'', 0), (x'0a', x'04', x'', x'', 0)",
+        ] {
+            sqlx::query(statement).execute(&mut older).await.unwrap();
+        }
+        older.close().await.unwrap();
+        let (_readers, mut writer) = open(&folder).await;
+        let totals: (i64, i64) = query_as("SELECT accounts, (SELECT receipts FROM devices) FROM totals")
+            .fetch_one(&mut writer)
+            .await
+            .unwrap();
+        assert_eq!(totals, (1, 2));
+    }
 }

@@ -82,6 +82,7 @@ impl<R> From<sqlx::Error> for WriteError<R> {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     closing: CancellationToken,
+    ended: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -89,10 +90,18 @@ impl Writer {
     pub(crate) fn start(connection: SqliteConnection, hub: Hub) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let closing = CancellationToken::new();
-        let task = tokio::spawn(run(connection, hub, jobs, closing.clone()));
+        let ended = CancellationToken::new();
+        // Cancelled whichever way the task ends, a panic included.
+        let at_its_end = ended.clone().drop_guard();
+        let writing = run(connection, hub, jobs, closing.clone());
+        let task = tokio::spawn(async move {
+            let _at_its_end = at_its_end;
+            writing.await;
+        });
         Self {
             queue,
             closing,
+            ended,
             task: Mutex::new(Some(task)),
         }
     }
@@ -106,6 +115,11 @@ impl Writer {
         });
         self.queue.send(job).await.map_err(|_| WriteError::Stopping)?;
         answer.await.unwrap_or(Err(WriteError::Failed))
+    }
+
+    /// Returns when the writer is no more.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Takes nothing new, commits what is queued and closes the connection.
@@ -248,6 +262,7 @@ async fn finish(mut conn: SqliteConnection) -> Result<(), sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use futures_util::future::join_all;
     use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
@@ -365,6 +380,19 @@ mod tests {
         // And the writer goes on.
         assert_eq!(writer.submit(Put(5, Then::Succeed)).await, Ok(5));
         assert_eq!(numbers(&folder).await, [5]);
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_caller_has_left_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder).await;
+        // On a runtime of one thread it is queued, and the writer has not run yet.
+        let mut abandoned = Box::pin(writer.submit(Put(1, Then::Succeed)));
+        assert!((&mut abandoned).now_or_never().is_none());
+        drop(abandoned);
+        assert_eq!(writer.submit(Put(2, Then::Succeed)).await, Ok(2));
+        assert_eq!(numbers(&folder).await, [2]);
         writer.close().await;
     }
 

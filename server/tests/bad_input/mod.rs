@@ -7,8 +7,9 @@ mod prekeys;
 mod sign_in;
 
 use tonic::Code;
+use tonic_types::StatusExt;
 
-use crate::common::{Clients, Device, TestServer, call, dump, told, with_token};
+use crate::common::{Clients, Device, TestServer, call, dump, expire_tokens, told, with_token};
 
 const REGISTER: &str = "/sottovoce.v1.AccountService/Register";
 const GET_ACCOUNT: &str = "/sottovoce.v1.AccountService/GetAccount";
@@ -130,6 +131,64 @@ async fn malformed_and_oversized_messages_are_refused_on_every_call() {
 }
 
 #[tokio::test]
+async fn a_request_as_long_as_allowed_is_read_and_one_byte_more_is_not() {
+    let world = World::new().await;
+    let authorization = format!("Bearer {}", world.token);
+    let metadata = [("authorization", authorization.as_str())];
+    for path in OPEN.into_iter().chain(WITH_TOKEN) {
+        let limit = if path == SEND {
+            16 * (128 * 1024 + 64) + 1024
+        } else {
+            16 * 1024
+        };
+        // One field that no request knows, and so skips, with its key and its length.
+        let unknown = |length: usize| {
+            let field = |value: usize| {
+                let mut message = Vec::with_capacity(length);
+                prost::encoding::bytes::encode(1000, &vec![0; value], &mut message);
+                message
+            };
+            let values = length - 8..length;
+            values.map(field).find(|message| message.len() == length).unwrap()
+        };
+        let answer = call(&world.clients.channel, path, &metadata, unknown(limit)).await;
+        if let Err(status) = answer {
+            assert_ne!(told(&status).1, "TOO_LARGE", "{path}");
+        }
+        let status = call(&world.clients.channel, path, &metadata, unknown(limit + 1))
+            .await
+            .unwrap_err();
+        assert_eq!(told(&status).1, "TOO_LARGE", "{path}");
+        let details = status.get_error_details();
+        assert_eq!(
+            details.error_info().unwrap().metadata["limit"],
+            limit.to_string(),
+            "{path}"
+        );
+    }
+    assert_eq!(dump(&world.server.database).await, world.before);
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_of_too_many_parts_is_refused_on_every_call() {
+    let world = World::new().await;
+    // Empty elements of fields 1 to 3, which hold the repeated ones of all requests.
+    for key in [0x0a, 0x12, 0x1a] {
+        let body = [key, 0].repeat(513);
+        for path in OPEN.into_iter().chain(WITH_TOKEN) {
+            let refused = too_large("request.fields");
+            world.refuses("513 parts", path, body.clone(), refused).await;
+        }
+    }
+    let million = [0x1a, 0].repeat(1_000_000);
+    world
+        .refuses("a million parts", SEND, million, too_large("request.fields"))
+        .await;
+    world.server.stop().await;
+}
+
+#[tokio::test]
 async fn calls_that_need_a_token_are_refused_without_a_good_one() {
     let world = World::new().await;
     let unknown = format!("Bearer {}", "0".repeat(64));
@@ -157,6 +216,18 @@ async fn calls_that_need_a_token_are_refused_without_a_good_one() {
                 )
                 .await;
         }
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn calls_with_an_expired_token_are_refused() {
+    let mut world = World::new().await;
+    expire_tokens(&world.server.database).await;
+    world.before = dump(&world.server.database).await;
+    let refused = (Code::Unauthenticated, "TOKEN_INVALID", "");
+    for path in WITH_TOKEN {
+        world.refuses("expired token", path, Vec::new(), refused).await;
     }
     world.server.stop().await;
 }

@@ -1,12 +1,14 @@
 //! Bad answers to challenges.
 
+use std::time::Duration;
+
 use prost::Message;
 use sottovoce_proto::v1::{BeginAuthenticationRequest, CompleteAuthenticationRequest, SignedStatement};
 use sottovoce_statements::ServerName;
 use tonic::Code;
 
 use super::{BEGIN, COMPLETE, Row, World, invalid, too_large, unsigned};
-use crate::common::{Device, call, dump, statement};
+use crate::common::{Device, TestServer, call, dump, statement, told};
 
 #[tokio::test]
 async fn bad_sign_ins_are_refused() {
@@ -93,4 +95,29 @@ async fn bad_sign_ins_are_refused() {
     let used = (Code::Unauthenticated, "CHALLENGE_USED", "");
     world.refuses("replayed", COMPLETE, good, used).await;
     world.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_challenge_is_refused_and_leaves_no_trace() {
+    let World { server, alice, .. } = World::new().await;
+    // The same accounts, and a server whose challenges end as they begin.
+    let folder = server.stop().await;
+    let server = TestServer::start_in(folder, |config| {
+        config.limits.challenge_lifetime = Duration::ZERO;
+    })
+    .await;
+    let clients = server.connect().await;
+    let before = dump(&server.database).await;
+    let begun = alice.begin(&clients).await;
+    let challenge = Some(statement(alice.challenge(&begun), &alice.identity));
+    let request = CompleteAuthenticationRequest { challenge };
+    let status = clients.auth.clone().complete_authentication(request).await;
+    let expected = (
+        Code::Unauthenticated,
+        "CHALLENGE_EXPIRED".to_owned(),
+        String::new(),
+    );
+    assert_eq!(told(&status.unwrap_err()), expected);
+    assert_eq!(dump(&server.database).await, before);
+    server.stop().await;
 }

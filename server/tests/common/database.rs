@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sottovoce_statements::DeviceId;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, query};
 
 use super::Device;
@@ -25,6 +25,28 @@ pub(crate) async fn add_device(database: &Path, device: &Device, second: DeviceI
     .execute(&mut conn)
     .await
     .unwrap();
+    conn.close().await.unwrap();
+}
+
+/// Keeps the server from writing, for as long as the connection lives.
+pub(crate) async fn hold_the_write_lock(database: &Path) -> SqliteConnection {
+    let mut conn = SqliteConnectOptions::new()
+        .filename(database)
+        .connect()
+        .await
+        .unwrap();
+    query("BEGIN IMMEDIATE").execute(&mut conn).await.unwrap();
+    conn
+}
+
+/// Has the time of every access token pass.
+pub(crate) async fn expire_tokens(database: &Path) {
+    let mut conn = hold_the_write_lock(database).await;
+    query("UPDATE access_tokens SET expires_at_ms = 1")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    query("COMMIT").execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
 }
 

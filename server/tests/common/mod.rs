@@ -5,10 +5,10 @@ mod device;
 mod program;
 mod raw;
 
-pub(crate) use database::{add_device, dump};
+pub(crate) use database::{add_device, dump, expire_tokens, hold_the_write_lock};
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
-pub(crate) use raw::call;
+pub(crate) use raw::{call, half_open};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

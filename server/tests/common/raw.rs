@@ -1,6 +1,8 @@
 //! Calls with any bytes for a body.
 
 use prost::bytes::{Buf, BufMut};
+use tokio_stream::StreamExt;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
@@ -42,6 +44,26 @@ impl Decoder for RawCodec {
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
         Ok(Some(buf.copy_to_bytes(buf.remaining()).to_vec()))
     }
+}
+
+/// Begins a call that never ends: `body`, if any, is sent, and its end is withheld. Ends when dropped.
+pub(crate) fn half_open(
+    channel: &Channel,
+    path: &'static str,
+    token: Option<&str>,
+    body: Option<Vec<u8>>,
+) -> AbortOnDropHandle<Result<(), Status>> {
+    let mut request = Request::new(tokio_stream::iter(body).chain(tokio_stream::pending()));
+    if let Some(token) = token {
+        let authorization = format!("Bearer {token}").parse().unwrap();
+        request.metadata_mut().insert("authorization", authorization);
+    }
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        grpc.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static(path);
+        grpc.client_streaming(request, path, RawCodec).await.map(|_| ())
+    }))
 }
 
 /// Calls `path` with `body` and returns the first message of the answer.

@@ -1,0 +1,233 @@
+//! Reading a request's body: whole, in time, no larger than its call allows and of few parts, before
+//! anything in it is decoded.
+//!
+//! A client pays two bytes for an empty element of a repeated field, and the decoder fifty for holding
+//! it. So the parts are counted in the bytes; and as nothing is decoded before the end of the body, who
+//! withholds the end makes the server hold the bytes it was sent and no more.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use prost::bytes::{Buf, Bytes, BytesMut};
+use prost::encoding::{WireType, decode_key, decode_varint};
+use sottovoce_proto::v1::ErrorReason;
+use tokio::time::{Instant, timeout_at};
+use tonic::body::Body;
+
+use crate::limits::MAX_REQUEST_PARTS;
+use crate::refusal::Refusal;
+
+/// A flag byte and a length, before every message (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX_LEN: usize = 5;
+
+/// The one message of `body`, to be decoded. Refused when it is longer than `max_message` bytes, when
+/// it has more than [`MAX_REQUEST_PARTS`] fields, and when nothing more of it comes for `patience`.
+pub(crate) async fn read(mut body: Body, max_message: usize, patience: Duration) -> Result<Body, Refusal> {
+    let mut bytes = BytesMut::new();
+    let mut deadline = Instant::now() + patience;
+    while let Some(frame) = timeout_at(deadline, body.frame())
+        .await
+        .map_err(|_| Refusal::because(ErrorReason::DeadlineExceeded))?
+    {
+        let Ok(data) = frame.map_err(|_| malformed())?.into_data() else {
+            continue;
+        };
+        if data.is_empty() {
+            continue;
+        }
+        deadline = Instant::now() + patience;
+        let announced = bytes.len() >= PREFIX_LEN;
+        if bytes.len().saturating_add(data.len()) > max_message.saturating_add(PREFIX_LEN) {
+            return Err(Refusal::too_large("request", max_message));
+        }
+        bytes.extend_from_slice(&data);
+        if !announced && prefix(&bytes).is_some_and(|(_, length)| length > max_message) {
+            return Err(Refusal::too_large("request", max_message));
+        }
+    }
+    let bytes = bytes.freeze();
+    check(&bytes)?;
+    Ok(Body::new(Full::new(bytes)))
+}
+
+/// One message, as long as it says, of few parts.
+fn check(body: &Bytes) -> Result<(), Refusal> {
+    let (flag, length) = prefix(body).ok_or_else(malformed)?;
+    let mut message = body.clone();
+    message.advance(PREFIX_LEN);
+    if message.len() != length {
+        return Err(malformed());
+    }
+    // The gRPC library refuses whatever is flagged: it was told to read no compression.
+    if flag == 0 && parts(message).ok_or_else(malformed)? > MAX_REQUEST_PARTS {
+        return Err(Refusal::too_large("request.fields", MAX_REQUEST_PARTS));
+    }
+    Ok(())
+}
+
+fn prefix(body: &[u8]) -> Option<(u8, usize)> {
+    let (&[flag, a, b, c, d], _) = body.split_first_chunk::<PREFIX_LEN>()?;
+    Some((flag, usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?))
+}
+
+/// How many fields there are at the top level, each element of a repeated one counted; not further than
+/// one beyond the limit. No request repeats anything deeper than that. `None` when it is no protobuf.
+fn parts(mut message: Bytes) -> Option<usize> {
+    let mut parts = 0;
+    while message.has_remaining() && parts <= MAX_REQUEST_PARTS {
+        parts += 1;
+        let length = match decode_key(&mut message).ok()?.1 {
+            WireType::Varint => {
+                decode_varint(&mut message).ok()?;
+                0
+            }
+            WireType::SixtyFourBit => 8,
+            WireType::ThirtyTwoBit => 4,
+            WireType::LengthDelimited => decode_varint(&mut message).ok()?,
+            // What is in a group is counted as if it were not: no message of ours has groups.
+            WireType::StartGroup | WireType::EndGroup => 0,
+        };
+        match usize::try_from(length) {
+            Ok(length) if length <= message.remaining() => message.advance(length),
+            _ => return None,
+        }
+    }
+    Some(parts)
+}
+
+fn malformed() -> Refusal {
+    Refusal::field("request")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream::{self, StreamExt};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use prost::Message;
+    use sottovoce_proto::v1::{AcknowledgeRequest, SendRequest};
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[0], length.as_slice(), message].concat()
+    }
+
+    /// A body that comes in these pieces and then, if so, never ends.
+    fn body(pieces: Vec<Vec<u8>>, ends: bool) -> Body {
+        let pieces = stream::iter(pieces).map(|piece| Ok::<_, tonic::Status>(Frame::data(piece.into())));
+        if ends {
+            Body::new(StreamBody::new(pieces))
+        } else {
+            Body::new(StreamBody::new(pieces.chain(stream::pending())))
+        }
+    }
+
+    async fn read_whole(message: &[u8]) -> Result<Bytes, Refusal> {
+        let body = read(body(vec![framed(message)], true), 2048, PATIENCE).await?;
+        Ok(body.collect().await.unwrap().to_bytes())
+    }
+
+    #[tokio::test]
+    async fn a_good_request_passes_as_it_came_however_it_was_cut() {
+        let request = AcknowledgeRequest {
+            envelope_ids: vec![vec![7; 16]; 100],
+        };
+        let whole = framed(&request.encode_to_vec());
+        let pieces = whole.chunks(3).map(<[u8]>::to_vec).collect();
+        let read = read(body(pieces, true), 2048, PATIENCE).await.unwrap();
+        assert_eq!(read.collect().await.unwrap().to_bytes(), whole);
+    }
+
+    #[tokio::test]
+    async fn many_empty_elements_are_refused_before_they_are_decoded() {
+        let elements = |count: usize| [0x1a, 0x00].repeat(count);
+        assert!(
+            SendRequest::decode(elements(3).as_slice())
+                .unwrap()
+                .messages
+                .len()
+                == 3
+        );
+        assert!(read_whole(&elements(MAX_REQUEST_PARTS)).await.is_ok());
+        assert_eq!(
+            read_whole(&elements(MAX_REQUEST_PARTS + 1)).await.unwrap_err(),
+            Refusal::too_large("request.fields", MAX_REQUEST_PARTS)
+        );
+        // Nor do groups and unknown fields of other kinds hide more.
+        for part in [&[0x1b, 0x1c][..], &[0x08, 0x01], &[0x0d, 0, 0, 0, 0]] {
+            let message = part.repeat(MAX_REQUEST_PARTS + 1);
+            let refusal = read(body(vec![framed(&message)], true), 4096, PATIENCE).await;
+            assert_eq!(
+                refusal.unwrap_err(),
+                Refusal::too_large("request.fields", MAX_REQUEST_PARTS)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_one_message_of_the_length_it_says() {
+        let good = framed(&[0x0a, 0x01, 0x61]);
+        let mut twice = good.clone();
+        twice.extend_from_slice(&good);
+        let endless = [0xff; 12];
+        for bad in [
+            &[][..],
+            &good[..4],
+            &good[..7],
+            &twice,
+            &framed(&[0x0a, 0x02, 0x61]),
+        ] {
+            let refusal = read(body(vec![bad.to_vec()], true), 2048, PATIENCE).await;
+            assert_eq!(refusal.unwrap_err(), Refusal::field("request"), "{bad:?}");
+        }
+        assert_eq!(read_whole(&endless).await.unwrap_err(), Refusal::field("request"));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_refused_as_too_large_as_soon_as_it_says_so_or_is() {
+        let too_large = Refusal::too_large("request", 100);
+        let announced = body(vec![vec![0, 0, 0, 0, 101]], false);
+        assert_eq!(read(announced, 100, PATIENCE).await.unwrap_err(), too_large);
+        let longer_than_announced = body(vec![vec![0, 0, 0, 0, 1], vec![0; 101]], false);
+        assert_eq!(
+            read(longer_than_announced, 100, PATIENCE).await.unwrap_err(),
+            too_large
+        );
+        // A field of 98 bytes, with its key and its length: exactly as much as is allowed.
+        let most = [&[0x0a, 98][..], &[b'a'; 98]].concat();
+        assert!(read(body(vec![framed(&most)], true), 100, PATIENCE).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_coming_is_cut_and_a_slow_one_is_not() {
+        let half = body(vec![framed(&[0x0a, 0x01, 0x61])], false);
+        let began = Instant::now();
+        assert_eq!(
+            read(half, 2048, PATIENCE).await.unwrap_err(),
+            Refusal::because(ErrorReason::DeadlineExceeded)
+        );
+        assert_eq!(began.elapsed(), PATIENCE);
+        let slow = stream::iter(framed(&[0x0a, 0x01, 0x61])).then(|byte| async move {
+            tokio::time::sleep(PATIENCE / 2).await;
+            Ok::<_, tonic::Status>(Frame::data(Bytes::from(vec![byte])))
+        });
+        assert!(
+            read(Body::new(StreamBody::new(slow)), 2048, PATIENCE)
+                .await
+                .is_ok()
+        );
+        let empty = stream::repeat(()).then(|()| async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            Ok::<_, tonic::Status>(Frame::data(Bytes::new()))
+        });
+        assert!(
+            read(Body::new(StreamBody::new(empty)), 2048, PATIENCE)
+                .await
+                .is_err(),
+            "empty pieces are no progress"
+        );
+    }
+}

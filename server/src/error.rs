@@ -1,0 +1,61 @@
+//! Why a server does not start, and why it stops other than it was asked to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What stands in the way of [`Server::bind`](crate::Server::bind).
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder could not be created or opened.
+    #[error("the data folder {} cannot be used", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another server uses the data folder.
+    #[error("another server is using the data folder {}", path.display())]
+    DataDirInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The database could not be opened.
+    #[error("the database could not be opened")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("the database could not be brought up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The system has no randomness to give.
+    #[error("the system has no randomness to give")]
+    Randomness,
+    /// Listening beyond this machine without TLS was not allowed.
+    #[error("{address} can be reached from other machines, and this server does not encrypt connections")]
+    PlaintextNetwork {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address could not be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Why a server stopped other than it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The gRPC transport failed.
+    #[error("serving failed")]
+    Transport(#[from] tonic::transport::Error),
+    /// The protocol's description, for gRPC reflection, could not be read.
+    #[error("the protocol's own description could not be read")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The database's writer has ended, so that nothing can be acknowledged any more.
+    #[error("the database's writer ended by itself")]
+    Writer,
+}
