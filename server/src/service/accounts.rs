@@ -28,7 +28,7 @@ impl AccountService for Accounts {
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterResponse>, Status> {
         let change = self.0.read_registration(&request.into_inner())?;
-        self.0.store.write(change).await.map_err(Refusal::from)?;
+        self.0.store.register(change).await.map_err(Refusal::from)?;
         Ok(Response::new(RegisterResponse {}))
     }
 

@@ -37,33 +37,49 @@ pub(crate) struct StoredAccount {
     pub(crate) bindings: Vec<SignedStatement>,
 }
 
+/// What the database says to a registration that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// This very account exists.
+    Registered,
+    New,
+}
+
 impl Write for Register {
     type Output = ();
     type Refusal = RegisterRefusal;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<RegisterRefusal>> {
-        if let Some(stored) = load_account(tx.conn, &self.manifest.address).await? {
-            return if self.is_same_as(&stored) {
-                Ok(())
-            } else {
-                Err(WriteError::Refused(RegisterRefusal::AddressTaken))
-            };
+        match self.check(tx.conn).await? {
+            Standing::Registered => Ok(()),
+            Standing::New => self.insert(tx.conn).await,
         }
-        if !self.open {
-            return Err(WriteError::Refused(RegisterRefusal::Closed));
-        }
-        let (accounts,): (i64,) = query_as("SELECT COUNT(*) FROM accounts")
-            .fetch_one(&mut *tx.conn)
-            .await?;
-        if accounts >= to_db(self.max_accounts) {
-            return Err(WriteError::Refused(RegisterRefusal::Full));
-        }
-        self.check_unused(tx.conn).await?;
-        self.insert(tx.conn).await
     }
 }
 
 impl Register {
+    /// In the order of PROTOCOL.md: a server that takes no accounts says so before it says anything of
+    /// the accounts it has.
+    async fn check(&self, conn: &mut SqliteConnection) -> Result<Standing, WriteError<RegisterRefusal>> {
+        let refused = |refusal| Err(WriteError::Refused(refusal));
+        let stored = load_account(conn, &self.manifest.address).await?;
+        if stored.as_ref().is_some_and(|stored| self.is_same_as(stored)) {
+            return Ok(Standing::Registered);
+        }
+        if !self.open {
+            return refused(RegisterRefusal::Closed);
+        }
+        if stored.is_some() {
+            return refused(RegisterRefusal::AddressTaken);
+        }
+        self.check_unused(conn).await?;
+        let (accounts,): (i64,) = query_as("SELECT accounts FROM totals").fetch_one(conn).await?;
+        if accounts >= to_db(self.max_accounts) {
+            return refused(RegisterRefusal::Full);
+        }
+        Ok(Standing::New)
+    }
+
     fn is_same_as(&self, stored: &StoredAccount) -> bool {
         stored.account_key == self.account_key.as_bytes()
             && stored.manifest == to_message(&self.manifest)
@@ -128,6 +144,19 @@ impl Register {
 }
 
 impl Store {
+    /// Creates an account, and returns once it is on the disk. What is refused, or made already, never
+    /// reaches the writer: nobody needs a token to ask.
+    pub(crate) async fn register(&self, change: Register) -> Result<(), WriteError<RegisterRefusal>> {
+        let standing = {
+            let mut conn = self.readers.acquire().await?;
+            change.check(&mut conn).await?
+        };
+        match standing {
+            Standing::Registered => Ok(()),
+            Standing::New => self.write(change).await,
+        }
+    }
+
     /// The account at `address`, if there is one.
     pub(crate) async fn account(&self, address: &Address) -> Result<Option<StoredAccount>, ReadError> {
         let mut conn = self.readers.acquire().await?;

@@ -1,5 +1,7 @@
 //! Bad registrations and lookups.
 
+use std::time::Duration;
+
 use prost::Message;
 use sottovoce_proto::v1::{GetAccountRequest, RegisterRequest, SignedStatement};
 use sottovoce_server::Registration;
@@ -7,7 +9,7 @@ use sottovoce_statements::{Address, DeviceId, ManifestDevice};
 use tonic::Code;
 
 use super::{GET_ACCOUNT, REGISTER, Row, World, invalid, too_large, unsigned};
-use crate::common::{Device, TestServer, dump, statement, told};
+use crate::common::{Device, TestServer, dump, hold_the_write_lock, statement, told};
 
 #[tokio::test]
 async fn bad_registrations_are_refused() {
@@ -197,17 +199,36 @@ async fn bad_registrations_are_refused() {
 
 #[tokio::test]
 async fn a_closed_or_full_server_takes_no_new_account_but_repeats_its_old_answers() {
-    let expected = [
-        (Code::PermissionDenied, "REGISTRATION_CLOSED"),
-        (Code::ResourceExhausted, "SERVER_FULL"),
+    let alice = Device::named("alice");
+    let stranger = Device::named("stranger");
+    let with = |change: &dyn Fn(&mut Device)| {
+        let mut device = stranger.clone();
+        change(&mut device);
+        device.registration()
+    };
+    let requests = [
+        stranger.registration(),
+        with(&|d| d.address = alice.address.clone()),
+        with(&|d| d.account = alice.account.clone()),
+        with(&|d| d.id = alice.id),
     ];
-    for (closed, (code, reason)) in [true, false].into_iter().zip(expected) {
+    let closed = (Code::PermissionDenied, "REGISTRATION_CLOSED", "");
+    let full = (Code::ResourceExhausted, "SERVER_FULL", "");
+    let taken = |reason, field| (Code::AlreadyExists, reason, field);
+    // Who may not register learns nothing of who has.
+    let of_closed = [closed; 4];
+    let of_full = [
+        full,
+        taken("ADDRESS_TAKEN", ""),
+        taken("IDENTITY_TAKEN", "account_key"),
+        taken("IDENTITY_TAKEN", "manifest.devices"),
+    ];
+    for expected in [of_closed, of_full] {
         let server = TestServer::start().await;
-        let alice = Device::named("alice");
         alice.register(&server.connect().await).await;
         let folder = server.stop().await;
         let server = TestServer::start_in(folder, |config| {
-            if closed {
+            if expected == of_closed {
                 config.registration = Registration::Closed;
             } else {
                 config.limits.max_accounts = 1;
@@ -216,13 +237,37 @@ async fn a_closed_or_full_server_takes_no_new_account_but_repeats_its_old_answer
         .await;
         let clients = server.connect().await;
         let before = dump(&server.database).await;
-        let request = Device::named("bob").registration();
-        let status = clients.accounts.clone().register(request).await.unwrap_err();
-        assert_eq!(told(&status), (code, reason.to_owned(), String::new()));
+        for (request, (code, reason, field)) in requests.iter().zip(expected) {
+            let mut accounts = clients.accounts.clone();
+            let status = accounts.register(request.clone()).await.unwrap_err();
+            assert_eq!(told(&status), (code, reason.to_owned(), field.to_owned()));
+        }
         alice.register(&clients).await;
         assert_eq!(dump(&server.database).await, before);
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_registration_that_changes_nothing_does_not_wait_for_the_writer() {
+    let alice = Device::named("alice");
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    alice.register(&clients).await;
+    let mut other = Device::named("other");
+    other.address = alice.address.clone();
+    let held = hold_the_write_lock(&server.database).await;
+    let answers = async {
+        alice.register(&clients).await;
+        let status = clients.accounts.clone().register(other.registration()).await;
+        assert_eq!(told(&status.unwrap_err()).1, "ADDRESS_TAKEN");
+    };
+    // A writer would wait for longer than this.
+    tokio::time::timeout(Duration::from_secs(3), answers)
+        .await
+        .unwrap();
+    drop(held);
+    server.stop().await;
 }
 
 #[tokio::test]
