@@ -1,12 +1,11 @@
 //! Connections that do not behave: silent, slow, too many.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{Clients, Device, TestServer, call, told};
+use crate::common::{Clients, Device, TestServer, call, told, unfinished};
 
 async fn is_closed_within(socket: &mut TcpStream, time: Duration) -> bool {
     let mut rest = Vec::new();
@@ -60,25 +59,18 @@ async fn connections_beyond_the_limit_are_closed_and_places_are_given_back() {
     panic!("the place of a closed connection was not given back");
 }
 
-/// Begins a request over HTTP/1.1 and never sends its body; returns the answer's first bytes.
-async fn unfinished(address: SocketAddr, header: &str) -> (TcpStream, String) {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let head = format!(
-        "POST /sottovoce.v1.AuthService/BeginAuthentication HTTP/1.1\r\nhost: localhost\r\n\
-         content-type: application/grpc-web+proto\r\n{header}content-length: 1000\r\n\r\n"
-    );
-    socket.write_all(head.as_bytes()).await.unwrap();
+/// The first bytes of the answer, in lower case.
+async fn answer(socket: &mut TcpStream) -> String {
     let mut answer = vec![0; 4096];
     let read = tokio::time::timeout(Duration::from_secs(3), socket.read(&mut answer)).await;
-    let answer = String::from_utf8_lossy(&answer[..read.unwrap().unwrap()]).to_lowercase();
-    (socket, answer)
+    String::from_utf8_lossy(&answer[..read.unwrap().unwrap()]).to_lowercase()
 }
 
 #[tokio::test]
 async fn a_request_that_never_ends_is_answered_in_time() {
     let server =
         TestServer::start_limited(|limits| limits.request_timeout = Duration::from_millis(300)).await;
-    let (_socket, answer) = unfinished(server.address, "").await;
+    let answer = answer(&mut unfinished(server.address, "").await).await;
     assert!(answer.contains("grpc-status: 4"), "{answer}");
     server.stop().await;
 }
@@ -87,7 +79,8 @@ async fn a_request_that_never_ends_is_answered_in_time() {
 async fn a_clients_own_deadline_is_kept() {
     let server = TestServer::start().await;
     let begun = Instant::now();
-    let answer = unfinished(server.address, "grpc-timeout: 200m\r\n").await.1;
+    let mut socket = unfinished(server.address, "grpc-timeout: 200m\r\n").await;
+    let answer = answer(&mut socket).await;
     assert!(answer.contains("grpc-status: 4"), "{answer}");
     assert!(answer.contains("grpc-status-details-bin: "), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(2));
@@ -98,10 +91,7 @@ async fn a_clients_own_deadline_is_kept() {
 async fn an_open_call_holds_up_the_stop_only_for_its_grace() {
     let mut server =
         TestServer::start_limited(|limits| limits.shutdown_grace = Duration::from_millis(300)).await;
-    let mut socket = TcpStream::connect(server.address).await.unwrap();
-    let head = "POST /sottovoce.v1.AuthService/BeginAuthentication HTTP/1.1\r\nhost: localhost\r\n\
-                content-type: application/grpc-web+proto\r\ncontent-length: 1000\r\n\r\n";
-    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut socket = unfinished(server.address, "").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     server.begin_to_stop();
     tokio::time::timeout(Duration::from_secs(5), server.stop())

@@ -8,7 +8,7 @@ mod raw;
 pub(crate) use database::{add_device, dump, expire_tokens, hold_the_write_lock};
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
-pub(crate) use raw::{call, half_open};
+pub(crate) use raw::{call, half_open, unfinished};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

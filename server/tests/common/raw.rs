@@ -1,6 +1,10 @@
-//! Calls with any bytes for a body.
+//! Calls with any bytes for a body, and calls that never end.
+
+use std::net::SocketAddr;
 
 use prost::bytes::{Buf, BufMut};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -85,4 +89,15 @@ pub(crate) async fn call(
         .server_streaming(request, http::uri::PathAndQuery::from_static(path), RawCodec)
         .await?;
     Ok(answer.into_inner().message().await?.unwrap_or_default())
+}
+
+/// Begins a gRPC-Web request over HTTP/1.1, with these lines among its headers, and never sends its body.
+pub(crate) async fn unfinished(address: SocketAddr, headers: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /sottovoce.v1.AuthService/BeginAuthentication HTTP/1.1\r\nhost: localhost\r\n\
+         content-type: application/grpc-web+proto\r\n{headers}content-length: 1000\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket
 }
