@@ -75,9 +75,9 @@ impl Program {
     /// Sends a signal by its name, `TERM` for example.
     pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(pid)
+        // The shell's own `kill`: not every machine has it as a program.
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {pid}")])
             .status()
             .await
             .unwrap();
