@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Send(Address, Body, oneshot::Sender<Result<MessageId, ClientError>>),
     Acknowledge(EventId, oneshot::Sender<Result<(), ClientError>>),
     AcceptAccountKey(Address, AccountKey, oneshot::Sender<Result<(), ClientError>>),
+    RejectAccountKey(Address, AccountKey, oneshot::Sender<Result<(), ClientError>>),
     TrustedAccountKey(Address, oneshot::Sender<Option<AccountKey>>),
     Close(oneshot::Sender<()>),
 }
@@ -126,6 +127,10 @@ impl Driver {
             }
             Command::AcceptAccountKey(address, account_key, reply) => {
                 self.answer(Input::AcceptAccountKey { address, account_key }, reply, online)
+                    .await?;
+            }
+            Command::RejectAccountKey(address, account_key, reply) => {
+                self.answer(Input::RejectAccountKey { address, account_key }, reply, online)
                     .await?;
             }
             Command::TrustedAccountKey(address, reply) => {

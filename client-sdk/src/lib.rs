@@ -50,6 +50,7 @@ mod connection;
 mod driver;
 mod error;
 mod link;
+mod register;
 mod store;
 mod transport;
 
@@ -58,8 +59,10 @@ pub use config::{Config, StoreKey};
 pub use error::{ClientError, OpenError, RegisterError};
 pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
 pub use sottovoce_engine::{
-    Body, Event, EventId, EventKind, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure, Unreadable,
+    Body, Event, EventId, EventKind, InputError, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure,
+    Unreadable,
 };
+pub use sottovoce_proto::v1::ErrorReason;
 
 /// The README's example compiles.
 #[cfg(doctest)]
