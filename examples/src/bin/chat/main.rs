@@ -141,6 +141,7 @@ fn show(event: &Event) {
             let why = match reason {
                 Unreadable::Malformed => "it is malformed",
                 Unreadable::UnknownDevice => "its device is not on their account",
+                Unreadable::KeyNotAccepted => "its account key is not accepted",
                 _ => "it is not authentic",
             };
             println!(
@@ -150,10 +151,15 @@ fn show(event: &Event) {
         }
         EventKind::AccountKeyChanged { address, account_key } => {
             println!("  ! {address} has another account key now: {account_key:?}");
-            println!("    Nothing is sent there until that is accepted, which this example does not do.");
+            println!(
+                "    Nothing is sent there until that is accepted or rejected, which this example does not do."
+            );
         }
         EventKind::ManifestConflict { address } => {
             println!("  ! the server contradicts itself about the devices of {address}");
+        }
+        EventKind::ManifestDisputed { address, by } => {
+            println!("  ! {by} has seen other devices of {address} than this server shows");
         }
         other => println!("  . {other:?}"),
     }
