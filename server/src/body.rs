@@ -36,13 +36,17 @@ pub(crate) async fn read(mut body: Body, max_message: usize, patience: Duration)
             continue;
         }
         deadline = Instant::now() + patience;
-        let announced = bytes.len() >= PREFIX_LEN;
+        let began = bytes.len() >= PREFIX_LEN;
         if bytes.len().saturating_add(data.len()) > max_message.saturating_add(PREFIX_LEN) {
             return Err(Refusal::too_large("request", max_message));
         }
         bytes.extend_from_slice(&data);
-        if !announced && prefix(&bytes).is_some_and(|(_, length)| length > max_message) {
-            return Err(Refusal::too_large("request", max_message));
+        if !began && let Some((_, length)) = prefix(&bytes) {
+            if length > max_message {
+                return Err(Refusal::too_large("request", max_message));
+            }
+            // Instead of doubling as it grows; what is announced and never sent is never touched.
+            bytes.reserve(length.saturating_add(PREFIX_LEN).saturating_sub(bytes.len()));
         }
     }
     let bytes = bytes.freeze();

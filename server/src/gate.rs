@@ -135,7 +135,7 @@ impl Gate {
             request.extensions_mut().insert(caller);
             served(inner.call(self.with_body(call, request).await?).await)
         } else {
-            // Turns of their own: nobody without a token keeps those waiting who have one.
+            // Few turns, and their own: no more than these can who has no token put before those who do.
             let request = {
                 let _reading = self.turns.open_body().await;
                 self.with_body(call, request).await?

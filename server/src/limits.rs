@@ -1,5 +1,6 @@
 //! Every limit of the server, each with its reason. What is a `const` here is part of the protocol;
-//! what is a field of [`Limits`] is the operator's to choose.
+//! what is a field of [`Limits`] is for whoever starts the server as a library to choose. The program
+//! takes the defaults.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ pub const MAX_PUBLISHED_PREKEYS: usize = 100;
 /// Envelope ids in one acknowledgement: more than any window.
 pub const MAX_ACKNOWLEDGED: usize = 256;
 
-/// Largest request of every call but `Send`, in bytes: a registration fits four times, a signed prekey
-/// with 100 one-time ones and an acknowledgement of 256 envelopes twice.
+/// Largest request of every call but `Send`, in bytes: a registration, a signed prekey with 100 one-time
+/// ones and an acknowledgement of 256 envelopes each fit twice.
 pub const MAX_REQUEST_LEN: usize = 16 * 1024;
 
 /// Largest `Send`, in bytes: the longest ciphertext for each device, and their frames.
@@ -34,7 +35,7 @@ pub(crate) const MAX_SIDE_REQUEST_LEN: usize = 1024;
 /// their deadline. These are not to be had per stranger, for strangers cannot be told apart here.
 pub(crate) const MAX_OPEN_BODIES: usize = 1024;
 
-/// Calls without a token being answered at one time. Few, because each may cost three signature checks
+/// Calls without a token being answered at one time. Few, because each may cost two signature checks
 /// and a place in the writer's queue; more wait, within their deadline.
 pub(crate) const MAX_OPEN_CALLS: usize = 32;
 
@@ -49,7 +50,7 @@ pub const MAX_RESPONSE_LEN: usize = 2 * MAX_CIPHERTEXT_LEN;
 /// Largest header list of a request, in bytes: a token and what clients and proxies add.
 pub const MAX_HEADER_LIST_LEN: u32 = 16 * 1024;
 
-/// What the operator may choose. The defaults suit one small machine.
+/// What may differ between servers. The defaults suit one small machine.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Open connections. Beyond these, new ones are closed at once. Default 900: with the database's
@@ -59,8 +60,9 @@ pub struct Limits {
     /// as a minimum.
     pub max_calls_per_connection: u32,
     /// Calls with a token being answered at one time, streams not counted once they flow; more wait,
-    /// within their deadline. Default 256: their bodies hold 512 MiB at most, for a call has its turn
-    /// before its body is read and nothing is decoded before the body has come.
+    /// within their deadline. Default 256: their bodies hold 512 MiB, and a copy of each while it is
+    /// decoded, for a call has its turn before its body is read and nothing is decoded before all of
+    /// the body has come.
     pub max_calls: usize,
     /// Of these, calls of one device; more wait for the device's own. Default 16: a client has a few
     /// under way, and it takes sixteen devices to fill the server's turns.
