@@ -306,7 +306,11 @@ impl Engine {
 
     fn disconnected(&mut self) {
         self.online = false;
-        self.in_flight.clear();
+        for purpose in std::mem::take(&mut self.in_flight).into_values() {
+            if let Purpose::Renewal(address, device_id) = purpose {
+                self.renewals.failed(&address, device_id);
+            }
+        }
         self.busy.clear();
         self.fetching.clear();
         self.inbox.disconnected();

@@ -39,7 +39,7 @@ impl Renewals {
     }
 
     /// It came to nothing: the next unreadable message is another chance.
-    fn failed(&mut self, address: &Address, device_id: DeviceId) {
+    pub(crate) fn failed(&mut self, address: &Address, device_id: DeviceId) {
         self.0.remove(&(address.clone(), device_id));
     }
 }

@@ -288,6 +288,28 @@ fn nonsense_renews_a_session_once_an_hour_and_never_a_strangers() {
 }
 
 #[test]
+fn a_renewal_cut_off_is_begun_again() {
+    let mut world = World::new(11, &["alice", "bob"]);
+    converse(&mut world, 1);
+    let (alice, bob) = (party_of(&world, "alice"), party_of(&world, "bob"));
+    let nonsense = Scripted::new(1, "bob", &[bob.device_id])
+        .envelope(world.server.taken[0].messages[0].ciphertext.clone());
+    for _ in 0..3 {
+        world.server.inject(alice.device_id, nonsense.clone());
+        world.deliver_next(0, Fate::Done);
+        // The line breaks before the bundle comes.
+        world.disconnect(0);
+        world.connect(0);
+    }
+    assert_eq!(sessions_on_disk(&world, 0).len(), 1);
+    world.server.inject(alice.device_id, nonsense);
+    world.settle();
+    assert_eq!(sessions_on_disk(&world, 0).len(), 2);
+    converse(&mut world, 1);
+    assert!(world.complaints(1).is_empty());
+}
+
+#[test]
 fn a_first_message_that_cannot_be_accepted_is_followed_by_another_session() {
     let mut world = World::new(10, &["alice", "bob", "carol"]);
     let bob = party_of(&world, "bob").device_id;
