@@ -140,6 +140,8 @@ impl Engine {
         }
         peer.persist(turn);
         self.sessions.forget(address, turn);
+        // After a rejection what was encrypted is still right, and perhaps taken: it goes out as it is.
+        self.discard_encrypted(address, turn);
         self.key_decided(address, turn);
         Ok(())
     }
@@ -163,7 +165,6 @@ impl Engine {
     fn key_decided(&mut self, address: &Address, turn: &mut Turn<'_>) {
         // Answers to what was asked under the other state would be taken for answers to this one.
         self.abandon_calls(address);
-        self.discard_encrypted(address, turn);
         self.advance(address, turn);
         self.account_refreshed(address, turn);
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!              first seen                         another key shown
-//!  (unknown) ───────────▶ trusted on first use ───────────────────▶ held, until the key is accepted
+//!  (unknown) ───────────▶ trusted on first use ───────────────────▶ held, until the key is accepted or rejected
 //!                              │      ▲                                       │
 //!                 newer manifest      └───────────────────────────────────────┘
 //! ```

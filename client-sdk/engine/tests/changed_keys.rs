@@ -203,3 +203,40 @@ fn an_accepted_key_lets_messages_flow_again() {
     world.settle();
     assert_eq!(world.texts(1), ["are you there?"]);
 }
+
+#[test]
+fn a_message_taken_before_a_rejection_is_not_told_as_failed() {
+    let mut world = pair(20);
+    world.send(0, 1, "once", Fate::Done);
+    let (_, request) = world.take_call(0);
+    let alice = world.nodes[0].engine.device_id();
+    world
+        .server
+        .call(alice, world.now, request)
+        .expect("the server takes it; its answer is lost");
+
+    let truth = world.server.accounts[&address("bob").to_string()].clone();
+    let impostor = Scripted::new(99, "bob", &[DeviceId::from_bytes([0xee; 16])]);
+    impostor.show(&mut world, &impostor.manifest(1, [0; 32], &[0]));
+    let unknown = impostor.envelope(world.server.taken[0].messages[0].ciphertext.clone());
+    world.server.inject(alice, unknown);
+    world.deliver_next(0, Fate::Done);
+    world.call_next(0, true, Fate::Done);
+    world.server.accounts.insert(address("bob").to_string(), truth);
+    let account_key = impostor.account.public();
+    world.input(
+        0,
+        Input::RejectAccountKey {
+            address: address("bob"),
+            account_key,
+        },
+    );
+    world.settle();
+    assert_eq!(world.texts(1), ["first", "once"]);
+    let failed = |kind: &&EventKind| matches!(kind, EventKind::MessageFailed { .. });
+    assert!(
+        !world.complaints(0).iter().any(failed),
+        "{:?}",
+        world.complaints(0)
+    );
+}
