@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::kem_key::MlKemKey;
 use crate::keys::{AccountKey, IdentityKey, X25519Key};
 use crate::signed::StatementError;
 use crate::{Address, DeviceId, ServerName};
@@ -10,6 +11,8 @@ use crate::{Address, DeviceId, ServerName};
 const KEY_ED25519: u8 = 0x01;
 /// Stands before an X25519 key.
 const KEY_X25519: u8 = 0x02;
+/// Stands before an ML-KEM-768 key.
+const KEY_ML_KEM: u8 = 0x03;
 
 /// Appends fields to a statement's body.
 pub struct Writer(Vec<u8>);
@@ -73,6 +76,11 @@ impl Writer {
         self.u8(KEY_X25519);
         self.fixed(key.as_bytes());
     }
+
+    pub(crate) fn ml_kem_key(&mut self, key: &MlKemKey) {
+        self.u8(KEY_ML_KEM);
+        self.fixed(key.as_bytes());
+    }
 }
 
 /// Takes fields from a statement's body, front to back.
@@ -127,15 +135,19 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn account_key(&mut self) -> Result<AccountKey, StatementError> {
-        AccountKey::from_slice(self.key(KEY_ED25519)?).map_err(|_| StatementError::Key)
+        AccountKey::from_slice(self.key(KEY_ED25519, 32)?).map_err(|_| StatementError::Key)
     }
 
     pub(crate) fn identity_key(&mut self) -> Result<IdentityKey, StatementError> {
-        IdentityKey::from_slice(self.key(KEY_ED25519)?).map_err(|_| StatementError::Key)
+        IdentityKey::from_slice(self.key(KEY_ED25519, 32)?).map_err(|_| StatementError::Key)
     }
 
     pub(crate) fn x25519_key(&mut self) -> Result<X25519Key, StatementError> {
-        X25519Key::from_slice(self.key(KEY_X25519)?).map_err(|_| StatementError::Key)
+        X25519Key::from_slice(self.key(KEY_X25519, 32)?).map_err(|_| StatementError::Key)
+    }
+
+    pub(crate) fn ml_kem_key(&mut self) -> Result<MlKemKey, StatementError> {
+        MlKemKey::from_slice(self.key(KEY_ML_KEM, MlKemKey::LEN)?).map_err(|_| StatementError::Key)
     }
 
     /// Nothing may follow the last field: two byte strings never mean the same statement.
@@ -147,10 +159,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn key(&mut self, kind: u8) -> Result<&'a [u8], StatementError> {
+    fn key(&mut self, kind: u8, length: usize) -> Result<&'a [u8], StatementError> {
         if self.u8()? != kind {
             return Err(StatementError::Key);
         }
-        self.bytes(32)
+        self.bytes(length)
     }
 }

@@ -18,7 +18,7 @@ pub struct IdentityKey(VerifyingKey);
 pub struct X25519Key([u8; 32]);
 
 /// A kind of public key that signs statements.
-pub trait SigningKeyKind {
+pub trait SigningKeyKind: Copy + fmt::Debug + PartialEq + Eq {
     /// The byte that stands for this kind of signer in a statement's header.
     const SIGNER: u8;
     /// Whether `signature` is this key's over `message`, with RFC 8032's strict checks.
@@ -114,8 +114,11 @@ pub enum KeyError {
     /// Not 32 bytes long.
     #[error("a public key has 32 bytes")]
     Length,
-    /// Not a point of the curve, or not written in its one canonical form.
-    #[error("not the canonical encoding of a point")]
+    /// Not 1184 bytes long, where an ML-KEM-768 key was expected.
+    #[error("an ML-KEM-768 key has 1184 bytes")]
+    KemLength,
+    /// Not a point of the curve or not coefficients below the modulus, or not written in the one canonical form.
+    #[error("not the canonical encoding of a key")]
     NotCanonical,
     /// A point of small order, or with a part of small order.
     #[error("not a point of prime order")]

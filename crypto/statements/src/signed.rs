@@ -35,6 +35,8 @@ pub enum Purpose {
     SignedPrekey = 0x03,
     /// [`AuthChallenge`](crate::AuthChallenge), by a device identity key.
     AuthChallenge = 0x04,
+    /// [`KemPrekey`](crate::KemPrekey), by a device identity key.
+    KemPrekey = 0x05,
 }
 
 /// Something that can be signed: a purpose, a kind of signer and a body with one encoding.
@@ -109,7 +111,10 @@ impl<S: Statement> Signed<S> {
     /// [`VerifyError`] when `key` did not sign these bytes.
     pub fn verify(self, key: &S::Signer) -> Result<Verified<S>, VerifyError> {
         if key.verifies(&self.statement, &self.signature) {
-            Ok(Verified(self))
+            Ok(Verified {
+                signed: self,
+                signer: *key,
+            })
         } else {
             Err(VerifyError)
         }
@@ -136,29 +141,39 @@ impl<S> Signed<S> {
     }
 }
 
-/// A statement whose signature was checked under the key it was checked with.
+/// A statement whose signature was checked, and the key it was checked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified<S>(Signed<S>);
+pub struct Verified<S: Statement> {
+    signed: Signed<S>,
+    signer: S::Signer,
+}
 
-impl<S> Verified<S> {
+impl<S: Statement> Verified<S> {
+    /// The key that signed it. Whose key that is, and whether it was the right one, is the caller's to
+    /// know.
+    #[must_use]
+    pub fn signer(&self) -> &S::Signer {
+        &self.signer
+    }
+
     /// The statement with its signature, to pass on or to keep.
     #[must_use]
     pub fn signed(&self) -> &Signed<S> {
-        &self.0
+        &self.signed
     }
 
     /// SHA-256 of the signed bytes: the statement's name in a chain.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(&self.0.statement).into()
+        Sha256::digest(&self.signed.statement).into()
     }
 }
 
-impl<S> Deref for Verified<S> {
+impl<S: Statement> Deref for Verified<S> {
     type Target = S;
 
     fn deref(&self) -> &S {
-        &self.0.claimed
+        &self.signed.claimed
     }
 }
 
