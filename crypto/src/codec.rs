@@ -33,10 +33,6 @@ impl<'a> Reader<'a> {
         self.array::<1>().map(|bytes| u8::from_be_bytes(*bytes))
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
-        self.array().map(|bytes| u16::from_be_bytes(*bytes))
-    }
-
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(|bytes| u32::from_be_bytes(*bytes))
     }
@@ -64,10 +60,6 @@ pub(crate) trait Write {
         self.put(&[value]);
     }
 
-    fn put_u16(&mut self, value: u16) {
-        self.put(&value.to_be_bytes());
-    }
-
     fn put_u32(&mut self, value: u32) {
         self.put(&value.to_be_bytes());
     }
@@ -93,6 +85,8 @@ pub(crate) enum StateKind {
     Session = 0x01,
     SignedPrekey = 0x02,
     OneTimePrekey = 0x03,
+    KemPrekey = 0x04,
+    SkippedKey = 0x05,
 }
 
 pub(crate) fn begin_state(kind: StateKind, bytes: &mut Vec<u8>) {
@@ -120,15 +114,11 @@ mod tests {
     fn numbers_are_big_endian_and_come_back() {
         let mut bytes = Vec::new();
         bytes.put_u8(1);
-        bytes.put_u16(2);
         bytes.put_u32(3);
         bytes.put_u64(4);
-        assert_eq!(bytes, [1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4]);
+        assert_eq!(bytes, [1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4]);
         let mut reader = Reader::new(&bytes);
-        assert_eq!(
-            (reader.u8(), reader.u16(), reader.u32(), reader.u64()),
-            (Ok(1), Ok(2), Ok(3), Ok(4))
-        );
+        assert_eq!((reader.u8(), reader.u32(), reader.u64()), (Ok(1), Ok(3), Ok(4)));
         assert_eq!(reader.finish(), Ok(()));
     }
 

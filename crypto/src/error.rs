@@ -17,15 +17,20 @@ pub enum HandshakeError {
     /// oneself are refused; other devices of one's own account are fine.
     #[error("a device cannot hold a session with itself")]
     SameDevice,
-    /// The signed prekey is another device's, or another key signed it. Fetch the bundle again; if it
+    /// The signed prekey or the KEM prekey is another device's, or another key signed it. Fetch the bundle again; if it
     /// comes back the same, the server is at fault.
-    #[error("the signed prekey is not the peer's")]
+    #[error("a prekey is not the peer's")]
     NotTheirPrekey,
     /// The prekeys passed in are not the ones the initial message names. Look them up by
-    /// [`signed_prekey_id`](crate::InitialMessage::signed_prekey_id) and
-    /// [`one_time_prekey_id`](crate::InitialMessage::one_time_prekey_id).
+    /// [`signed_prekey_id`](crate::InitialMessage::signed_prekey_id),
+    /// [`one_time_prekey_id`](crate::InitialMessage::one_time_prekey_id) and
+    /// [`kem_prekey_id`](crate::InitialMessage::kem_prekey_id).
     #[error("the prekeys are not the ones the initial message names")]
     OtherPrekeys,
+    /// The message is of the other suite. Each has its own way in, so that nobody falls back to the weaker
+    /// one without knowing: see [`InitialMessage::suite`](crate::InitialMessage::suite).
+    #[error("the initial message is of another suite")]
+    OtherSuite,
     /// The handshake or its first message does not hold: forged, damaged, or meant for other parties.
     /// Nothing was used up; keep the one-time prekey.
     #[error("the handshake was refused")]

@@ -1,5 +1,5 @@
-//! End-to-end encryption for Sottovoce: X3DH to begin a session with somebody who is away, the Double
-//! Ratchet to carry it on, and sealing for what is kept.
+//! End-to-end encryption for Sottovoce: PQXDH to begin a session with somebody who is away, the Double
+//! Ratchet with post-quantum healing to carry it on, and sealing for what is kept.
 //!
 //! The package does no I/O, reads no clock and owns no randomness: time and the generator are arguments,
 //! and what comes out are bytes to send or to keep. It runs wherever `alloc` does. Nothing a network
@@ -8,10 +8,10 @@
 //!
 //! ```
 //! # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-//! use sottovoce_crypto::statements::{Address, DeviceId};
+//! use sottovoce_crypto::statements::{Address, DeviceId, KemPrekeyRole};
 //! use sottovoce_crypto::{
-//!     AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
-//!     SignedPrekeyPair,
+//!     AccountKeyPair, IdentityKeyPair, KemPrekeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Prekeys,
+//!     Session, SessionMessage, SignedPrekeyPair,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,31 +36,31 @@
 //! // Bob leaves prekeys with the server and goes away.
 //! let signed_prekey = SignedPrekeyPair::generate(rng, &bob_identity, bob.device_id, 1, now_ms)?;
 //! let one_time_prekey = OneTimePrekeyPair::generate(rng, 1);
+//! let role = KemPrekeyRole::OneTime;
+//! let kem_prekey = KemPrekeyPair::generate(rng, &bob_identity, bob.device_id, role, 1, now_ms)?;
 //!
-//! // Alice checks who signed the prekey, and writes.
+//! // Alice checks who signed the prekeys, and writes.
 //! let bundle = PrekeyBundle {
 //!     signed_prekey: signed_prekey.statement().clone().verify(&bob.identity_key)?,
 //!     one_time_prekey: Some(one_time_prekey.public()),
+//!     kem_prekey: kem_prekey.statement().clone().verify(&bob.identity_key)?,
 //! };
-//! let mut alices = Session::initiate(rng, &alice_identity, &alice, &bob, &bundle)?;
-//! let bytes = alices.encrypt(rng, b"are you there?")?;
+//! let mut alices = Session::initiate(rng, now_ms, &alice_identity, &alice, &bob, &bundle)?;
+//! let bytes = alices.encrypt(rng, now_ms, b"are you there?")?;
 //!
 //! // Bob comes back, and answers.
 //! let SessionMessage::Initial(message) = SessionMessage::decode(&bytes)? else { unreachable!() };
-//! let (mut bobs, plaintext) = Session::accept(
-//!     now_ms,
-//!     &bob_identity,
-//!     &bob,
-//!     &alice,
-//!     &signed_prekey,
-//!     Some(&one_time_prekey),
-//!     &message,
-//! )?;
-//! assert_eq!(plaintext.as_slice(), b"are you there?");
+//! let prekeys = Prekeys {
+//!     signed_prekey: &signed_prekey,
+//!     one_time_prekey: Some(&one_time_prekey),
+//!     kem_prekey: &kem_prekey,
+//! };
+//! let (mut bobs, first) = Session::accept(now_ms, &bob_identity, &bob, &alice, &prekeys, &message)?;
+//! assert_eq!(first.plaintext.as_slice(), b"are you there?");
 //!
-//! let bytes = bobs.encrypt(rng, b"always")?;
-//! let plaintext = alices.decrypt(now_ms, &SessionMessage::decode(&bytes)?)?;
-//! assert_eq!(plaintext.as_slice(), b"always");
+//! let bytes = bobs.encrypt(rng, now_ms, b"always")?;
+//! let answer = alices.decrypt(now_ms, &SessionMessage::decode(&bytes)?)?;
+//! assert_eq!(answer.plaintext.as_slice(), b"always");
 //! # Ok(())
 //! # }
 //! ```
@@ -71,6 +71,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod chain;
 mod codec;
 mod error;
 mod handshake;
@@ -86,15 +87,18 @@ mod suite;
 
 pub use sottovoce_statements as statements;
 
+pub use chain::{MAX_FORWARD_JUMP, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
 pub use error::{
     DecodeError, DecryptError, EncryptError, HandshakeError, OpenError, PassphraseError, SealError,
     StateError,
 };
-pub use handshake::{Party, PrekeyBundle};
-pub use keys::{AccountKeyPair, IdentityKeyPair, OneTimePrekey, OneTimePrekeyPair, SignedPrekeyPair};
+pub use handshake::{Party, PrekeyBundle, Prekeys, X3dhPrekeyBundle, X3dhPrekeys};
+pub use keys::{
+    AccountKeyPair, IdentityKeyPair, KemPrekeyPair, OneTimePrekey, OneTimePrekeyPair, SignedPrekeyPair,
+};
 pub use message::{InitialMessage, RatchetMessage, SessionMessage};
 pub use padding::{MAX_PLAINTEXT_LEN, MIN_BUCKET_LEN};
-pub use ratchet::{MAX_FORWARD_JUMP, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
-pub use session::Session;
+pub use ratchet::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS};
+pub use session::{Decrypted, MAX_SESSION_LEN, Session, SkippedChanges, SkippedKeyId, SkippedKeyRecord};
 pub use storage::{MAX_RECORD_LEN, StorageKey};
 pub use suite::Suite;

@@ -8,7 +8,7 @@ use crate::error::DecodeError;
 use crate::handshake::HandshakeHeader;
 use crate::padding::is_padded_len;
 use crate::primitives::aead::TAG_LEN;
-use crate::ratchet::RatchetHeader;
+use crate::ratchet::{KemPart, RatchetHeader};
 use crate::suite::Suite;
 
 /// First byte of every message: the version of this encoding.
@@ -17,6 +17,8 @@ const VERSION: u8 = 0x01;
 const KIND_INITIAL: u8 = 0x01;
 /// Second byte of a message that does not.
 const KIND_RATCHET: u8 = 0x02;
+/// Second byte of a message that carries a KEM part. The first chain of a session has none.
+const KIND_KEM: u8 = 0x03;
 
 /// A message of a session, decoded and not yet believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub struct InitialMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RatchetMessage {
     pub(crate) header: RatchetHeader,
+    pub(crate) kem: Option<KemPart>,
     pub(crate) ciphertext: Vec<u8>,
 }
 
@@ -55,10 +58,19 @@ impl SessionMessage {
         match reader.u8()? {
             KIND_INITIAL => {
                 let handshake = HandshakeHeader::read(&mut reader)?;
-                let ratchet = RatchetMessage::read(reader)?;
+                let header = RatchetHeader::read(&mut reader)?;
+                let ratchet = RatchetMessage::read(header, None, reader)?;
                 Ok(Self::Initial(InitialMessage { handshake, ratchet }))
             }
-            KIND_RATCHET => Ok(Self::Ratchet(RatchetMessage::read(reader)?)),
+            KIND_RATCHET => {
+                let header = RatchetHeader::read(&mut reader)?;
+                Ok(Self::Ratchet(RatchetMessage::read(header, None, reader)?))
+            }
+            KIND_KEM => {
+                let header = RatchetHeader::read(&mut reader)?;
+                let kem = KemPart::read(&mut reader)?;
+                Ok(Self::Ratchet(RatchetMessage::read(header, Some(kem), reader)?))
+            }
             _ => Err(DecodeError::Malformed),
         }
     }
@@ -70,17 +82,19 @@ impl SessionMessage {
             Self::Initial(initial) => (Some(&initial.handshake), &initial.ratchet),
             Self::Ratchet(ratchet) => (None, ratchet),
         };
-        let mut bytes = message_prefix(handshake, &ratchet.header);
-        bytes.extend_from_slice(&ratchet.ciphertext);
+        let mut bytes = Vec::with_capacity(MAX_PREFIX_LEN + ratchet.ciphertext.len());
+        ratchet.write_prefix(handshake, &mut bytes);
+        bytes.put(&ratchet.ciphertext);
         bytes
     }
 }
 
 impl InitialMessage {
-    /// The suite of the handshake.
+    /// The suite of the handshake: which of [`Session::accept`](crate::Session::accept) and
+    /// [`Session::accept_x3dh`](crate::Session::accept_x3dh) takes it.
     #[must_use]
     pub fn suite(&self) -> Suite {
-        self.handshake.suite
+        self.handshake.suite()
     }
 
     /// Which signed prekey the sender used.
@@ -95,6 +109,12 @@ impl InitialMessage {
         self.handshake.one_time_prekey_id
     }
 
+    /// Which KEM prekey the sender used; `None` in [`Suite::X3dh`].
+    #[must_use]
+    pub fn kem_prekey_id(&self) -> Option<u32> {
+        self.handshake.kem.as_ref().map(|kem| kem.prekey_id)
+    }
+
     /// The name of the handshake, 32 bytes, equal in all its initial messages. What to remember in
     /// order to refuse its replay.
     #[must_use]
@@ -104,8 +124,7 @@ impl InitialMessage {
 }
 
 impl RatchetMessage {
-    fn read(mut reader: Reader<'_>) -> Result<Self, Malformed> {
-        let header = RatchetHeader::read(&mut reader)?;
+    fn read(header: RatchetHeader, kem: Option<KemPart>, reader: Reader<'_>) -> Result<Self, Malformed> {
         let ciphertext = reader.rest();
         let whole_bucket = ciphertext.len().checked_sub(TAG_LEN).is_some_and(is_padded_len);
         if !whole_bucket {
@@ -113,22 +132,48 @@ impl RatchetMessage {
         }
         Ok(Self {
             header,
+            kem,
             ciphertext: ciphertext.to_vec(),
         })
     }
+
+    /// Appends everything that stands before the ciphertext, all of it authenticated with it.
+    pub(crate) fn write_prefix(&self, handshake: Option<&HandshakeHeader>, bytes: &mut Vec<u8>) {
+        write_prefix(handshake, &self.header, self.kem.as_ref(), bytes);
+    }
 }
 
-/// Everything of a message that stands before the ciphertext, all of it authenticated with it.
-pub(crate) fn message_prefix(handshake: Option<&HandshakeHeader>, header: &RatchetHeader) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(2 + HandshakeHeader::MAX_LEN + RatchetHeader::LEN);
-    bytes.put_u8(VERSION);
-    match handshake {
-        Some(handshake) => {
-            bytes.put_u8(KIND_INITIAL);
-            handshake.write(&mut bytes);
-        }
-        None => bytes.put_u8(KIND_RATCHET),
+/// Longest prefix of a ciphertext, in bytes. A message has a handshake or a KEM part, never both.
+pub(crate) const MAX_PREFIX_LEN: usize = 2 + RatchetHeader::LEN + {
+    if HandshakeHeader::MAX_LEN > KemPart::MAX_LEN {
+        HandshakeHeader::MAX_LEN
+    } else {
+        KemPart::MAX_LEN
     }
-    header.write(&mut bytes);
-    bytes
+};
+
+/// Appends everything of a message that stands before the ciphertext.
+pub(crate) fn write_prefix(
+    handshake: Option<&HandshakeHeader>,
+    header: &RatchetHeader,
+    kem: Option<&KemPart>,
+    bytes: &mut Vec<u8>,
+) {
+    bytes.put_u8(VERSION);
+    match (handshake, kem) {
+        (Some(handshake), _) => {
+            bytes.put_u8(KIND_INITIAL);
+            handshake.write(bytes);
+            header.write(bytes);
+        }
+        (None, None) => {
+            bytes.put_u8(KIND_RATCHET);
+            header.write(bytes);
+        }
+        (None, Some(kem)) => {
+            bytes.put_u8(KIND_KEM);
+            header.write(bytes);
+            kem.write(bytes);
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::codec::{Reader, Write};
 
@@ -19,29 +19,42 @@ pub const MIN_BUCKET_LEN: usize = 256;
 /// Bytes of the length before the plaintext.
 const LENGTH_LEN: usize = 4;
 
-/// Pads, or `None` if the plaintext is longer than [`MAX_PLAINTEXT_LEN`].
-pub(crate) fn pad(plaintext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let bucket = bucket_for(plaintext.len())?;
-    let length = u32::try_from(plaintext.len()).ok()?;
-    // Room for the tag as well, which is appended in place.
-    let mut padded = Zeroizing::new(Vec::with_capacity(
-        LENGTH_LEN + bucket + crate::primitives::aead::TAG_LEN,
-    ));
-    padded.put_u32(length);
-    padded.put(plaintext);
-    padded.resize(LENGTH_LEN + bucket, 0);
-    Some(padded)
+/// How long a plaintext is once padded, or `None` if it is longer than [`MAX_PLAINTEXT_LEN`].
+pub(crate) fn padded_len(plaintext: &[u8]) -> Option<usize> {
+    bucket_for(plaintext.len()).map(|bucket| LENGTH_LEN + bucket)
 }
 
-/// Takes the padding off again, or `None` if it is not exactly what [`pad`] writes.
-pub(crate) fn unpad(padded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let mut reader = Reader::new(padded);
+/// Appends the padded plaintext. `None`, and nothing appended, if it is longer than
+/// [`MAX_PLAINTEXT_LEN`]. The caller has made room, so that no growth leaves a copy behind.
+pub(crate) fn pad_onto(bytes: &mut Vec<u8>, plaintext: &[u8]) -> Option<()> {
+    let padded_len = padded_len(plaintext)?;
+    let length = u32::try_from(plaintext.len()).ok()?;
+    let end = bytes.len() + padded_len;
+    bytes.put_u32(length);
+    bytes.put(plaintext);
+    bytes.resize(end, 0);
+    Some(())
+}
+
+/// Takes the padding off again where it stands, or `None` if it is not exactly what [`pad_onto`] writes.
+pub(crate) fn unpad(mut padded: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
+    let mut reader = Reader::new(&padded);
     let length = usize::try_from(reader.u32().ok()?).ok()?;
-    let plaintext = reader.bytes(length).ok()?;
+    reader.bytes(length).ok()?;
     let padding = reader.rest();
     let canonical =
         bucket_for(length)? == length + padding.len() && padding.iter().fold(0, |all, byte| all | byte) == 0;
-    canonical.then(|| Zeroizing::new(plaintext.to_vec()))
+    if !canonical {
+        return None;
+    }
+    let end = LENGTH_LEN + length;
+    padded.copy_within(LENGTH_LEN..end, 0);
+    // The last bytes stand there twice; truncating alone would leave them.
+    if let Some(rest) = padded.get_mut(length..) {
+        rest.zeroize();
+    }
+    padded.truncate(length);
+    Some(padded)
 }
 
 /// Whether a padded plaintext can have this length.
@@ -58,6 +71,11 @@ fn bucket_for(length: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pad(plaintext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut padded = Zeroizing::new(Vec::new());
+        pad_onto(&mut padded, plaintext).map(|()| padded)
+    }
     use alloc::vec;
 
     #[test]
@@ -72,7 +90,7 @@ mod tests {
                 "the smallest bucket that fits"
             );
             assert!(is_padded_len(padded.len()));
-            assert_eq!(*unpad(&padded).unwrap(), plaintext);
+            assert_eq!(*unpad(padded.clone()).unwrap(), plaintext);
         }
     }
 
@@ -85,20 +103,20 @@ mod tests {
     fn padding_has_one_form() {
         let mut dirty = pad(b"word").unwrap();
         *dirty.last_mut().unwrap() = 1;
-        assert!(unpad(&dirty).is_none(), "padding is zeros");
+        assert!(unpad(dirty).is_none(), "padding is zeros");
 
         let mut longer = pad(b"word").unwrap();
         longer.resize(LENGTH_LEN + 512, 0);
-        assert!(unpad(&longer).is_none(), "the smallest bucket that fits");
+        assert!(unpad(longer).is_none(), "the smallest bucket that fits");
 
         let mut beyond = pad(b"word").unwrap();
         beyond[..4].copy_from_slice(&257_u32.to_be_bytes());
-        assert!(unpad(&beyond).is_none(), "the length lies within");
+        assert!(unpad(beyond.clone()).is_none(), "the length lies within");
         beyond[..4].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(unpad(&beyond).is_none());
+        assert!(unpad(beyond.clone()).is_none());
 
-        assert!(unpad(&[]).is_none());
-        assert!(unpad(&[0, 0, 0, 0]).is_none());
+        assert!(unpad(Zeroizing::new(vec![])).is_none());
+        assert!(unpad(Zeroizing::new(vec![0; 4])).is_none());
         assert!(!is_padded_len(0) && !is_padded_len(4) && !is_padded_len(259) && !is_padded_len(131_076));
     }
 }

@@ -6,11 +6,11 @@
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Suite {
-    /// X3DH on X25519, HKDF and HMAC on SHA-256, ChaCha20-Poly1305.
+    /// X3DH on X25519, HKDF and HMAC on SHA-256, ChaCha20-Poly1305. For interoperability; nothing of it
+    /// withstands a quantum computer.
     X3dh = 0x01,
-    // 0x02 is held for PQXDH (X3DH and ML-KEM-768). Until it exists, `from_byte` refuses it like any
-    // byte it does not know; what it will append to the handshake's key material has its place in
-    // `handshake::secrets`.
+    /// PQXDH: the same with ML-KEM-768 in the handshake and in the ratchet. The default.
+    Pqxdh = 0x02,
 }
 
 impl Suite {
@@ -23,6 +23,7 @@ impl Suite {
     pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0x01 => Some(Self::X3dh),
+            0x02 => Some(Self::Pqxdh),
             _ => None,
         }
     }
@@ -33,6 +34,9 @@ pub(crate) const LABEL_HANDSHAKE: &[u8] = b"Sottovoce-v1 handshake";
 
 /// HKDF info of a Diffie-Hellman ratchet step: root key to root key and chain key.
 pub(crate) const LABEL_ROOT: &[u8] = b"Sottovoce-v1 root";
+
+/// The same of a step that takes in a KEM secret as well.
+pub(crate) const LABEL_ROOT_KEM: &[u8] = b"Sottovoce-v1 root with KEM";
 
 /// HKDF info of a message: message key to cipher key and nonce.
 pub(crate) const LABEL_MESSAGE: &[u8] = b"Sottovoce-v1 message";
@@ -48,10 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_suite_held_for_pqxdh_is_not_a_suite_yet() {
-        assert_eq!(Suite::from_byte(0x01), Some(Suite::X3dh));
-        assert_eq!(Suite::X3dh.byte(), 0x01);
-        for byte in (0..=u8::MAX).filter(|&byte| byte != 0x01) {
+    fn every_suite_has_its_byte_and_no_other_byte_is_one() {
+        for suite in [Suite::X3dh, Suite::Pqxdh] {
+            assert_eq!(Suite::from_byte(suite.byte()), Some(suite));
+        }
+        for byte in (0..=u8::MAX).filter(|byte| ![0x01, 0x02].contains(byte)) {
             assert_eq!(Suite::from_byte(byte), None);
         }
     }

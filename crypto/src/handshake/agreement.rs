@@ -1,19 +1,16 @@
-//! Both sides of the key agreement, and the associated data that ties it to its parties.
-
-use alloc::vec::Vec;
+//! Both sides of the key agreement.
 
 use rand_core::CryptoRng;
-use sottovoce_statements::{MAX_NAME_LEN, MAX_SERVER_NAME_LEN, X25519Key};
 
-use crate::codec::Write;
 use crate::error::HandshakeError;
+use crate::handshake::associated_data::{UsedPrekeys, associated_data};
+use crate::handshake::header::HandshakeKem;
 use crate::handshake::secrets::HandshakeSecrets;
-use crate::handshake::{HandshakeHeader, Party, PrekeyBundle};
-use crate::keys::{IdentityKeyPair, OneTimePrekeyPair, SignedPrekeyPair};
+use crate::handshake::{HandshakeHeader, Ours, Party, Theirs};
+use crate::keys::{IdentityKeyPair, KemPrekeyPair, OneTimePrekeyPair};
 use crate::primitives::dh::{X25519KeyPair, identity_public};
-use crate::primitives::kdf::sha256;
+use crate::primitives::kem::encapsulate;
 use crate::ratchet::RootKey;
-use crate::suite::{LABEL_ASSOCIATED_DATA, Suite};
 
 /// What a handshake yields. Only a message that authenticates under it shows that the other side
 /// reached the same.
@@ -24,22 +21,17 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
-    /// The initiator's side (X3DH section 3.3).
+    /// The initiator's side (X3DH section 3.3, PQXDH section 3.3).
     pub(crate) fn initiate<R: CryptoRng + ?Sized>(
         rng: &mut R,
         identity: &IdentityKeyPair,
         us: &Party,
         them: &Party,
-        bundle: &PrekeyBundle,
+        prekeys: &Theirs<'_>,
     ) -> Result<Self, HandshakeError> {
         check_parties(identity, us, them)?;
-        let signed_prekey = &bundle.signed_prekey;
-        // `Verified` says that some identity key signed it; it must have been this peer's.
-        let theirs = signed_prekey.device_id == them.device_id
-            && signed_prekey.signed().clone().verify(&them.identity_key).is_ok();
-        if !theirs {
-            return Err(HandshakeError::NotTheirPrekey);
-        }
+        check_signers(them, prekeys)?;
+        let signed_prekey = prekeys.signed_prekey;
 
         let ephemeral = X25519KeyPair::generate(rng);
         let their_identity = identity_public(&them.identity_key).ok_or(HandshakeError::Refused)?;
@@ -48,63 +40,78 @@ impl Agreement {
         let dh3 = ephemeral.secret().diffie_hellman(&signed_prekey.key);
         let mut secrets = HandshakeSecrets::new();
         for shared in [dh1, dh2, dh3] {
-            secrets = secrets.append(&shared.ok_or(HandshakeError::Refused)?);
+            secrets = secrets.append(shared.ok_or(HandshakeError::Refused)?.as_bytes());
         }
-        if let Some(one_time) = &bundle.one_time_prekey {
+        if let Some(one_time) = &prekeys.one_time_prekey {
             let dh4 = ephemeral.secret().diffie_hellman(&one_time.key);
-            secrets = secrets.append(&dh4.ok_or(HandshakeError::Refused)?);
+            secrets = secrets.append(dh4.ok_or(HandshakeError::Refused)?.as_bytes());
+        }
+        let mut kem = None;
+        if let Some(prekey) = prekeys.kem_prekey {
+            let (ciphertext, shared) = encapsulate(rng, &prekey.key);
+            secrets = secrets.append(shared.as_bytes());
+            kem = Some(HandshakeKem {
+                prekey_id: prekey.id,
+                ciphertext,
+            });
         }
 
         let header = HandshakeHeader {
-            suite: Suite::X3dh,
             signed_prekey_id: signed_prekey.id,
-            one_time_prekey_id: bundle.one_time_prekey.map(|prekey| prekey.id),
+            one_time_prekey_id: prekeys.one_time_prekey.map(|prekey| prekey.id),
             ephemeral_key: *ephemeral.public(),
+            kem,
         };
-        let one_time_key = bundle.one_time_prekey.map(|prekey| prekey.key);
+        let used = UsedPrekeys {
+            signed: &signed_prekey.key,
+            one_time: prekeys.one_time_prekey.as_ref().map(|prekey| &prekey.key),
+            kem: prekeys.kem_prekey.map(|prekey| &prekey.key),
+        };
         Ok(Self {
+            root_key: secrets.into_root_key(header.suite()),
+            associated_data: associated_data(&header, &used, us, them),
             header,
-            root_key: secrets.into_root_key(header.suite),
-            associated_data: associated_data(&header, &signed_prekey.key, one_time_key.as_ref(), us, them),
         })
     }
 
-    /// The responder's side (X3DH section 3.4).
+    /// The responder's side (X3DH section 3.4, PQXDH section 3.4).
     pub(crate) fn accept(
         identity: &IdentityKeyPair,
         us: &Party,
         them: &Party,
-        signed_prekey: &SignedPrekeyPair,
-        one_time_prekey: Option<&OneTimePrekeyPair>,
+        prekeys: Ours<'_>,
         header: &HandshakeHeader,
     ) -> Result<Self, HandshakeError> {
         check_parties(identity, us, them)?;
-        let named = signed_prekey.id() == header.signed_prekey_id
-            && signed_prekey.statement().claimed().device_id == us.device_id
-            && one_time_prekey.map(OneTimePrekeyPair::id) == header.one_time_prekey_id;
-        if !named {
-            return Err(HandshakeError::OtherPrekeys);
-        }
+        check_named(us, prekeys, header)?;
 
         let their_identity = identity_public(&them.identity_key).ok_or(HandshakeError::Refused)?;
-        let prekey = signed_prekey.pair();
-        let dh1 = prekey.secret().diffie_hellman(&their_identity);
+        let signed = prekeys.signed_prekey.pair();
+        let dh1 = signed.secret().diffie_hellman(&their_identity);
         let dh2 = identity.x25519_secret().diffie_hellman(&header.ephemeral_key);
-        let dh3 = prekey.secret().diffie_hellman(&header.ephemeral_key);
+        let dh3 = signed.secret().diffie_hellman(&header.ephemeral_key);
         let mut secrets = HandshakeSecrets::new();
         for shared in [dh1, dh2, dh3] {
-            secrets = secrets.append(&shared.ok_or(HandshakeError::Refused)?);
+            secrets = secrets.append(shared.ok_or(HandshakeError::Refused)?.as_bytes());
         }
-        if let Some(one_time) = one_time_prekey {
+        if let Some(one_time) = prekeys.one_time_prekey {
             let dh4 = one_time.pair().secret().diffie_hellman(&header.ephemeral_key);
-            secrets = secrets.append(&dh4.ok_or(HandshakeError::Refused)?);
+            secrets = secrets.append(dh4.ok_or(HandshakeError::Refused)?.as_bytes());
+        }
+        if let (Some(prekey), Some(kem)) = (prekeys.kem_prekey, &header.kem) {
+            let shared = prekey.pair().decapsulate(&kem.ciphertext);
+            secrets = secrets.append(shared.as_bytes());
         }
 
-        let one_time_key = one_time_prekey.map(|prekey| prekey.pair().public());
+        let used = UsedPrekeys {
+            signed: signed.public(),
+            one_time: prekeys.one_time_prekey.map(|prekey| prekey.pair().public()),
+            kem: prekeys.kem_prekey.map(|prekey| prekey.pair().public()),
+        };
         Ok(Self {
-            header: *header,
-            root_key: secrets.into_root_key(header.suite),
-            associated_data: associated_data(header, prekey.public(), one_time_key, them, us),
+            root_key: secrets.into_root_key(header.suite()),
+            associated_data: associated_data(header, &used, them, us),
+            header: header.clone(),
         })
     }
 }
@@ -121,35 +128,33 @@ fn check_parties(identity: &IdentityKeyPair, us: &Party, them: &Party) -> Result
     Ok(())
 }
 
-/// The session's associated data: a hash of everything both sides must agree on. The header brings suite
-/// and prekey ids; keys, addresses and ids follow in a form that reads back in one way only.
-fn associated_data(
-    header: &HandshakeHeader,
-    signed_prekey: &X25519Key,
-    one_time_prekey: Option<&X25519Key>,
-    initiator: &Party,
-    responder: &Party,
-) -> [u8; 32] {
-    let mut bytes = Vec::with_capacity(512);
-    header.write(&mut bytes);
-    bytes.put(signed_prekey.as_bytes());
-    // Its presence is told by the header.
-    if let Some(key) = one_time_prekey {
-        bytes.put(key.as_bytes());
+/// `Verified` says that some identity key signed a prekey; it must have been this peer's.
+fn check_signers(them: &Party, prekeys: &Theirs<'_>) -> Result<(), HandshakeError> {
+    let signed = prekeys.signed_prekey;
+    let signed_is_theirs = signed.device_id == them.device_id && *signed.signer() == them.identity_key;
+    let kem_is_theirs = prekeys
+        .kem_prekey
+        .is_none_or(|kem| kem.device_id == them.device_id && *kem.signer() == them.identity_key);
+    if signed_is_theirs && kem_is_theirs {
+        Ok(())
+    } else {
+        Err(HandshakeError::NotTheirPrekey)
     }
-    for party in [initiator, responder] {
-        let address = party.address.as_str().as_bytes();
-        const {
-            assert!(
-                MAX_NAME_LEN + 1 + MAX_SERVER_NAME_LEN <= 255,
-                "one byte tells the length"
-            )
-        };
-        bytes.put_u8(address.len() as u8);
-        bytes.put(address);
-        bytes.put(party.device_id.as_bytes());
-        bytes.put(party.account_key.as_bytes());
-        bytes.put(party.identity_key.as_bytes());
+}
+
+/// The prekeys passed in must be ours and the very ones the header names: no more, no fewer.
+fn check_named(us: &Party, prekeys: Ours<'_>, header: &HandshakeHeader) -> Result<(), HandshakeError> {
+    let signed = prekeys.signed_prekey;
+    let named = signed.id() == header.signed_prekey_id
+        && signed.statement().claimed().device_id == us.device_id
+        && prekeys.one_time_prekey.map(OneTimePrekeyPair::id) == header.one_time_prekey_id
+        && prekeys.kem_prekey.map(KemPrekeyPair::id) == header.kem.as_ref().map(|kem| kem.prekey_id)
+        && prekeys
+            .kem_prekey
+            .is_none_or(|kem| kem.statement().claimed().device_id == us.device_id);
+    if named {
+        Ok(())
+    } else {
+        Err(HandshakeError::OtherPrekeys)
     }
-    sha256(&[LABEL_ASSOCIATED_DATA, &bytes])
 }

@@ -1,4 +1,4 @@
-//! X3DH: how two devices that have never spoken come to a first root key.
+//! PQXDH and X3DH: how two devices that have never spoken come to a first root key.
 //!
 //! ```text
 //!  initiator                                      responder
@@ -8,10 +8,12 @@
 //! ```
 
 mod agreement;
+mod associated_data;
 mod header;
 mod parties;
 mod secrets;
 
 pub(crate) use agreement::Agreement;
 pub(crate) use header::{HandshakeHeader, HeaderError};
-pub use parties::{Party, PrekeyBundle};
+pub(crate) use parties::{Ours, Theirs};
+pub use parties::{Party, PrekeyBundle, Prekeys, X3dhPrekeyBundle, X3dhPrekeys};

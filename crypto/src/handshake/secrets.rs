@@ -1,10 +1,9 @@
-//! The handshake's input key material and what is derived from it (X3DH section 3.3).
+//! The handshake's input key material and what is derived from it (X3DH section 3.3, PQXDH section 3.3).
 
 use alloc::vec::Vec;
 
 use zeroize::Zeroizing;
 
-use crate::primitives::dh::SharedSecret;
 use crate::primitives::kdf::hkdf_sha256;
 use crate::ratchet::RootKey;
 use crate::secret::{Secret32, redacted_debug};
@@ -32,9 +31,9 @@ impl HandshakeSecrets {
         Self(Zeroizing::new(ikm))
     }
 
-    /// Appends one Diffie-Hellman result.
-    pub(crate) fn append(mut self, shared: &SharedSecret) -> Self {
-        self.0.extend_from_slice(shared.as_bytes());
+    /// Appends the result of one Diffie-Hellman or of the key encapsulation.
+    pub(crate) fn append(mut self, shared: &[u8; 32]) -> Self {
+        self.0.extend_from_slice(shared);
         self
     }
 

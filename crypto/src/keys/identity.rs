@@ -3,7 +3,8 @@
 use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use sottovoce_statements::{
-    AuthChallenge, DeviceBinding, IdentityKey, KeyError, Signed, SignedPrekey, Statement, StatementError,
+    AuthChallenge, DeviceBinding, IdentityKey, KemPrekey, KeyError, Signed, SignedPrekey, Statement,
+    StatementError,
 };
 use zeroize::Zeroizing;
 
@@ -63,6 +64,14 @@ impl IdentityKeyPair {
     /// # Errors
     /// [`StatementError`] when a field is out of range.
     pub fn sign_prekey(&self, prekey: SignedPrekey) -> Result<Signed<SignedPrekey>, StatementError> {
+        self.sign(prekey)
+    }
+
+    /// Signs a KEM prekey.
+    ///
+    /// # Errors
+    /// [`StatementError`] when a field is out of range.
+    pub fn sign_kem_prekey(&self, prekey: KemPrekey) -> Result<Signed<KemPrekey>, StatementError> {
         self.sign(prekey)
     }
 

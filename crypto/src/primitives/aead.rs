@@ -19,19 +19,20 @@ pub(crate) const X_NONCE_LEN: usize = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AeadError;
 
-/// Encrypts a message. Returns ciphertext and tag.
+/// Encrypts `message` from `start` on where it stands, and appends the tag.
 pub(crate) fn seal(
     key: &[u8; 32],
     nonce: &[u8; NONCE_LEN],
     associated_data: &[u8],
-    plaintext: Zeroizing<Vec<u8>>,
-) -> Result<Vec<u8>, AeadError> {
-    encrypt(
-        &ChaCha20Poly1305::new(key.into()),
-        nonce.into(),
-        associated_data,
-        plaintext,
-    )
+    message: &mut Vec<u8>,
+    start: usize,
+) -> Result<(), AeadError> {
+    let plaintext = message.get_mut(start..).ok_or(AeadError)?;
+    let tag = ChaCha20Poly1305::new(key.into())
+        .encrypt_inout_detached(nonce.into(), associated_data, plaintext.into())
+        .map_err(|_| AeadError)?;
+    message.extend_from_slice(&tag);
+    Ok(())
 }
 
 /// Decrypts a message, if it authenticates.

@@ -19,15 +19,29 @@ pub(crate) fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]
 
 /// HMAC with a key of any length, over the concatenation of `parts`.
 pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let mut mac = <Hmac<Sha256> as HmacImpl>::new_from_slice(key);
-    for part in parts {
-        mac.update(part);
+    HmacKey::new(key).over(parts)
+}
+
+/// An HMAC key taken in once and used more than once. Erased on drop.
+pub(crate) struct HmacKey(Hmac<Sha256>);
+
+impl HmacKey {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self(<Hmac<Sha256> as HmacImpl>::new_from_slice(key))
     }
-    let mut output = mac.finalize();
-    let mut result = Zeroizing::new([0; 32]);
-    result.copy_from_slice(&output);
-    output.zeroize();
-    result
+
+    /// HMAC over the concatenation of `parts`.
+    pub(crate) fn over(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        let mut mac = self.0.clone();
+        for part in parts {
+            HmacImpl::update(&mut mac, part);
+        }
+        let mut output = HmacImpl::finalize(mac);
+        let mut result = Zeroizing::new([0; 32]);
+        result.copy_from_slice(&output);
+        output.zeroize();
+        result
+    }
 }
 
 /// SHA-256 of the concatenation of `parts`, none of them secret.

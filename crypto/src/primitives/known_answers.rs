@@ -129,7 +129,8 @@ fn chacha20_poly1305_matches_rfc_8439() {
          92ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc
          3ff4def08e4b7a9de576d26586cec64b6116 1ae10b594f09e26a7e902ecbd0600691",
     );
-    let sealed = aead::seal(&key, &nonce, &associated_data, SUNSCREEN.to_vec().into()).unwrap();
+    let mut sealed = SUNSCREEN.to_vec();
+    aead::seal(&key, &nonce, &associated_data, &mut sealed, 0).unwrap();
     assert_eq!(sealed, expected);
     let opened = aead::open(&key, &nonce, &associated_data, &sealed).unwrap();
     assert_eq!(opened.as_slice(), SUNSCREEN);

@@ -3,6 +3,7 @@
 pub(crate) mod aead;
 pub(crate) mod dh;
 pub(crate) mod kdf;
+pub(crate) mod kem;
 
 #[cfg(test)]
 mod known_answers;

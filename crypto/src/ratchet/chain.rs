@@ -4,14 +4,11 @@ use alloc::vec::Vec;
 
 use sottovoce_statements::X25519Key;
 
+use crate::chain::{ChainKey, MessageKey};
 use crate::primitives::dh::X25519KeyPair;
-use crate::ratchet::{ChainKey, MessageKey, RatchetHeader, SkippedKey};
+use crate::ratchet::{RatchetHeader, SendingKem};
 use crate::secret::redacted_debug;
-
-/// Most message keys one message may make us derive and keep for messages that did not come, over both
-/// chains it touches. An unauthenticated header can cost this much work (two HMACs each, a few
-/// milliseconds in all); a peer whose messages were lost in larger numbers needs a new session.
-pub const MAX_FORWARD_JUMP: u32 = 2_000;
+use crate::session::SkippedKeyId;
 
 /// Our side of one Diffie-Hellman step: our ratchet key, and the chain we send on under it.
 #[derive(Clone)]
@@ -22,15 +19,18 @@ pub(crate) struct SendingChain {
     pub(crate) next: u32,
     /// How many messages the chain before this one carried.
     pub(crate) previous: u32,
+    /// What goes with every message, if the chain offers a KEM key or answers one.
+    pub(crate) kem: Option<SendingKem>,
 }
 
 impl SendingChain {
-    pub(crate) fn new(ours: X25519KeyPair, key: ChainKey, previous: u32) -> Self {
+    pub(crate) fn new(ours: X25519KeyPair, key: ChainKey, previous: u32, kem: Option<SendingKem>) -> Self {
         Self {
             ours,
             key,
             next: 0,
             previous,
+            kem,
         }
     }
 
@@ -73,14 +73,14 @@ impl ReceivingChain {
 
     /// Moves on to `number`, keeping the keys of the messages in between. A number already passed
     /// leaves the chain where it is.
-    pub(crate) fn skip_to(&mut self, number: u32, skipped: &mut Vec<SkippedKey>) {
+    pub(crate) fn skip_to(&mut self, number: u32, skipped: &mut Vec<(SkippedKeyId, MessageKey)>) {
         while self.next < number {
             let (message_key, chain_key) = self.key.step();
-            skipped.push(SkippedKey {
+            let id = SkippedKeyId {
                 ratchet_key: self.theirs,
                 number: self.next,
-                key: message_key,
-            });
+            };
+            skipped.push((id, message_key));
             self.key = chain_key;
             self.next += 1;
         }

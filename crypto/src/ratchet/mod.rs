@@ -1,5 +1,6 @@
 //! The Double Ratchet (Signal specification, revision 4), with new ratchet keys made when they are first
-//! needed (section 6, "deferring new ratchet key generation").
+//! needed (section 6, "deferring new ratchet key generation"), and with a KEM exchange mixed into some of
+//! its Diffie-Hellman steps.
 //!
 //! ```text
 //!   initiator begins                      responder begins
@@ -20,25 +21,37 @@
 
 mod chain;
 mod header;
-mod keys;
-mod skipped;
+mod healing;
+mod root;
 mod step;
 
 pub(crate) use chain::{ReceivingChain, SendingChain};
-pub(crate) use header::RatchetHeader;
-pub(crate) use keys::{ChainKey, MessageKey, RootKey};
-pub(crate) use skipped::{SkippedKey, SkippedKeys, StoredKey};
+pub(crate) use header::{KemPart, RatchetHeader};
+pub(crate) use healing::{Healing, SendingKem};
+pub(crate) use root::RootKey;
 
-pub use chain::MAX_FORWARD_JUMP;
-pub use skipped::{MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
+pub use healing::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS};
+
+use sottovoce_statements::MlKemKey;
 
 use crate::suite::Suite;
 
-/// The ratchet itself. Keys of skipped messages are kept elsewhere, in [`SkippedKeys`].
+/// The ratchet itself. Keys of skipped messages are kept elsewhere, in
+/// [`SkippedKeys`](crate::chain::SkippedKeys).
 pub(crate) struct Ratchet {
-    pub(crate) suite: Suite,
     pub(crate) root_key: RootKey,
     pub(crate) turn: Turn,
+    /// When KEM exchanges are due; absent in suites without any.
+    pub(crate) healing: Option<Healing>,
+}
+
+impl Ratchet {
+    pub(crate) fn suite(&self) -> Suite {
+        match self.healing {
+            None => Suite::X3dh,
+            Some(_) => Suite::Pqxdh,
+        }
+    }
 }
 
 /// Whose key is the newest.
@@ -50,9 +63,11 @@ pub(crate) enum Turn {
         sending: SendingChain,
         receiving: ReceivingChain,
     },
-    /// Theirs; `previous` is how many messages our last chain carried.
+    /// Theirs; `previous` is how many messages our last chain carried, `offer` the KEM key that came with
+    /// theirs, to be answered with our next.
     Following {
         receiving: ReceivingChain,
         previous: u32,
+        offer: Option<MlKemKey>,
     },
 }

@@ -1,24 +1,35 @@
-//! The moves of the ratchet. Sending moves it at once; receiving yields a ratchet that has moved, and
-//! the old one stays until the message has authenticated.
+//! The moves of the ratchet. Sending moves it at once; receiving yields what it would move to, and nothing
+//! changes until the message has authenticated.
 
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
-use sottovoce_statements::X25519Key;
+use sottovoce_statements::{MlKemKey, X25519Key};
 
+use crate::chain::{ChainKey, MAX_FORWARD_JUMP, MessageKey};
 use crate::error::EncryptError;
 use crate::primitives::dh::{SharedSecret, X25519KeyPair};
+use crate::primitives::kem::{KemKeyPair, encapsulate};
+use crate::ratchet::root::KemExchange;
 use crate::ratchet::{
-    MAX_FORWARD_JUMP, MessageKey, Ratchet, RatchetHeader, ReceivingChain, RootKey, SendingChain, SkippedKey,
-    Turn,
+    Healing, KemPart, Ratchet, RatchetHeader, ReceivingChain, RootKey, SendingChain, SendingKem, Turn,
 };
+use crate::session::SkippedKeyId;
 use crate::suite::Suite;
 
 /// What receiving a message would come to, if it authenticates under `key`.
 pub(crate) struct Received {
-    pub(crate) ratchet: Ratchet,
     pub(crate) key: MessageKey,
-    pub(crate) skipped: Vec<SkippedKey>,
+    pub(crate) skipped: Vec<(SkippedKeyId, MessageKey)>,
+    pub(crate) next: Next,
+}
+
+/// What a received message moves.
+pub(crate) enum Next {
+    /// The chain we receive on.
+    Stay(ReceivingChain),
+    /// The whole ratchet.
+    TurnOver(Ratchet),
 }
 
 impl Ratchet {
@@ -26,50 +37,86 @@ impl Ratchet {
     /// Ratchet section 7.1). `None` if that key contributes nothing.
     pub(crate) fn initiate<R: CryptoRng + ?Sized>(
         rng: &mut R,
+        now_ms: u64,
         suite: Suite,
         root_key: &RootKey,
         their_prekey: &X25519Key,
     ) -> Option<Self> {
         let ours = X25519KeyPair::generate(rng);
-        let (root_key, chain_key) = root_key.step(suite, &ours.secret().diffie_hellman(their_prekey)?);
-        let sending = SendingChain::new(ours, chain_key, 0);
+        let (root_key, chain_key) = root_key.step(suite, &agree(&ours, their_prekey)?);
+        let sending = SendingChain::new(ours, chain_key, 0, None);
         Some(Self {
-            suite,
             root_key,
             turn: Turn::Opening { sending },
+            healing: begin_healing(suite, now_ms).map(Healing::stepped),
         })
     }
 
-    /// The responder's ratchet, as the first message with `header` would leave it.
+    /// What the first message with `header` would come to on the responder's side.
     pub(crate) fn respond(
+        now_ms: u64,
         suite: Suite,
-        root_key: &RootKey,
+        root_key: RootKey,
         our_prekey: &X25519KeyPair,
         header: &RatchetHeader,
-    ) -> Option<Received> {
-        turn_over(suite, root_key, our_prekey, 0, None, header)
+    ) -> Option<(MessageKey, Vec<(SkippedKeyId, MessageKey)>, Self)> {
+        let begun = Step {
+            root_key: &root_key,
+            suite,
+            healing: begin_healing(suite, now_ms),
+            ours: our_prekey,
+            kem: None,
+            sent: 0,
+            ended: None,
+        };
+        begun.turn_over(now_ms, header, None)
     }
 
     /// Header and key of the next message to send. Makes a new ratchet key if theirs is the newest.
     pub(crate) fn send<R: CryptoRng + ?Sized>(
         &mut self,
         rng: &mut R,
+        now_ms: u64,
     ) -> Result<(RatchetHeader, MessageKey), EncryptError> {
+        let suite = self.suite();
         match &mut self.turn {
             Turn::Opening { sending } | Turn::Leading { sending, .. } => {
                 sending.advance().ok_or(EncryptError::Exhausted)
             }
-            Turn::Following { receiving, previous } => {
+            Turn::Following {
+                receiving,
+                previous,
+                offer,
+            } => {
                 let ours = X25519KeyPair::generate(rng);
                 let shared = agree(&ours, &receiving.theirs).ok_or(EncryptError::Exhausted)?;
-                let (root_key, chain_key) = self.root_key.step(self.suite, &shared);
-                let mut sending = SendingChain::new(ours, chain_key, *previous);
+                let begun = begin_chain(
+                    rng,
+                    now_ms,
+                    suite,
+                    &self.root_key,
+                    &shared,
+                    offer.as_ref(),
+                    self.healing,
+                );
+                let mut sending = SendingChain::new(ours, begun.chain_key, *previous, begun.kem);
                 let first = sending.advance().ok_or(EncryptError::Exhausted)?;
                 let receiving = receiving.clone();
-                self.root_key = root_key;
+                self.root_key = begun.root_key;
+                self.healing = begun.healing;
                 self.turn = Turn::Leading { sending, receiving };
                 Ok(first)
             }
+        }
+    }
+
+    /// What every message of the chain we send on carries, if anything.
+    pub(crate) fn sending_kem(&self) -> Option<KemPart> {
+        match &self.turn {
+            Turn::Opening { sending } | Turn::Leading { sending, .. } => {
+                sending.kem.as_ref().map(SendingKem::part)
+            }
+            Turn::Following { .. } => None,
         }
     }
 
@@ -82,111 +129,205 @@ impl Ratchet {
     }
 
     /// What a message with `header` would come to, or `None` if it cannot be one of theirs.
-    pub(crate) fn receive(&self, header: &RatchetHeader) -> Option<Received> {
-        match &self.turn {
-            Turn::Opening { sending } => self.turn_over(sending, None, header),
-            Turn::Leading { sending, receiving } if receiving.theirs != header.ratchet_key => {
-                self.turn_over(sending, Some(receiving), header)
-            }
-            Turn::Leading { sending, receiving } => self.stay(receiving, header, |receiving| Turn::Leading {
-                sending: sending.clone(),
-                receiving,
-            }),
-            Turn::Following { receiving, previous } if receiving.theirs == header.ratchet_key => {
-                self.stay(receiving, header, |receiving| Turn::Following {
-                    receiving,
-                    previous: *previous,
-                })
-            }
-            // They make a new key only after one of ours, and we have made none since their last.
-            Turn::Following { .. } => None,
-        }
-    }
-
-    /// A message on the chain we are receiving on.
-    fn stay(
+    pub(crate) fn receive(
         &self,
-        receiving: &ReceivingChain,
+        now_ms: u64,
         header: &RatchetHeader,
-        turn: impl FnOnce(ReceivingChain) -> Turn,
+        kem: Option<&KemPart>,
     ) -> Option<Received> {
-        let jump = receiving.jump_to(header.number, MAX_FORWARD_JUMP)?;
-        let mut skipped = with_room_for(jump);
-        let mut receiving = receiving.clone();
-        receiving.skip_to(header.number, &mut skipped);
-        let key = receiving.advance(header.number)?;
-        let ratchet = Self {
-            suite: self.suite,
-            root_key: self.root_key.clone(),
-            turn: turn(receiving),
+        let (sending, ended) = match &self.turn {
+            Turn::Leading { receiving, .. } | Turn::Following { receiving, .. }
+                if receiving.theirs == header.ratchet_key =>
+            {
+                return stay(receiving, header);
+            }
+            Turn::Opening { sending } => (sending, None),
+            Turn::Leading { sending, receiving } => (sending, Some(receiving)),
+            // They make a new key only after one of ours, and we have made none since their last.
+            Turn::Following { .. } => return None,
         };
+        let step = Step {
+            root_key: &self.root_key,
+            suite: self.suite(),
+            healing: self.healing,
+            ours: &sending.ours,
+            kem: sending.kem.as_ref(),
+            sent: sending.next,
+            ended,
+        };
+        let (key, skipped, ratchet) = step.turn_over(now_ms, header, kem)?;
         Some(Received {
-            ratchet,
             key,
             skipped,
+            next: Next::TurnOver(ratchet),
         })
     }
 
-    /// A message under a new key of theirs, which answers ours.
-    fn turn_over(
-        &self,
-        sending: &SendingChain,
-        ended: Option<&ReceivingChain>,
-        header: &RatchetHeader,
-    ) -> Option<Received> {
-        turn_over(
-            self.suite,
-            &self.root_key,
-            &sending.ours,
-            sending.next,
-            ended,
-            header,
-        )
+    /// Moves on, now that the message has authenticated.
+    pub(crate) fn commit(&mut self, next: Next) {
+        match (next, &mut self.turn) {
+            (Next::TurnOver(ratchet), _) => *self = ratchet,
+            (Next::Stay(moved), Turn::Leading { receiving, .. } | Turn::Following { receiving, .. }) => {
+                *receiving = moved;
+            }
+            // Nobody stays on a chain that does not exist.
+            (Next::Stay(_), Turn::Opening { .. }) => {}
+        }
     }
 }
 
-/// The Diffie-Hellman step of receiving: what is left of the chain that ended is kept as skipped keys,
-/// and a new chain begins.
-fn turn_over(
-    suite: Suite,
-    root_key: &RootKey,
-    ours: &X25519KeyPair,
-    sent: u32,
-    ended: Option<&ReceivingChain>,
-    header: &RatchetHeader,
-) -> Option<Received> {
-    let left = match ended {
-        Some(chain) => chain.jump_to(header.previous, MAX_FORWARD_JUMP)?,
-        None => 0,
-    };
-    let jump = left.checked_add(header.number)?;
-    if jump > MAX_FORWARD_JUMP {
-        return None;
-    }
-    let shared = agree(ours, &header.ratchet_key)?;
-
+/// A message on the chain we are receiving on. Its KEM part, if there is one, was dealt with when the chain
+/// began.
+fn stay(receiving: &ReceivingChain, header: &RatchetHeader) -> Option<Received> {
+    let jump = receiving.jump_to(header.number, MAX_FORWARD_JUMP)?;
     let mut skipped = with_room_for(jump);
-    if let Some(mut chain) = ended.cloned() {
-        chain.skip_to(header.previous, &mut skipped);
-    }
-    let (root_key, chain_key) = root_key.step(suite, &shared);
-    let mut receiving = ReceivingChain::new(header.ratchet_key, chain_key);
+    let mut receiving = receiving.clone();
     receiving.skip_to(header.number, &mut skipped);
     let key = receiving.advance(header.number)?;
-    let turn = Turn::Following {
-        receiving,
-        previous: sent,
-    };
-    let ratchet = Ratchet {
-        suite,
-        root_key,
-        turn,
-    };
     Some(Received {
-        ratchet,
         key,
         skipped,
+        next: Next::Stay(receiving),
     })
+}
+
+/// Where a chain of theirs would begin: our newest key, and what hangs on it.
+struct Step<'a> {
+    root_key: &'a RootKey,
+    suite: Suite,
+    healing: Option<Healing>,
+    ours: &'a X25519KeyPair,
+    kem: Option<&'a SendingKem>,
+    /// How many messages we sent under our key.
+    sent: u32,
+    /// Their chain before this one.
+    ended: Option<&'a ReceivingChain>,
+}
+
+impl Step<'_> {
+    /// The Diffie-Hellman step of receiving: what is left of the chain that ended is kept as skipped keys,
+    /// and a new chain begins.
+    fn turn_over(
+        self,
+        now_ms: u64,
+        header: &RatchetHeader,
+        kem: Option<&KemPart>,
+    ) -> Option<(MessageKey, Vec<(SkippedKeyId, MessageKey)>, Ratchet)> {
+        let left = match self.ended {
+            Some(chain) => chain.jump_to(header.previous, MAX_FORWARD_JUMP)?,
+            None => 0,
+        };
+        let jump = left.checked_add(header.number)?;
+        if jump > MAX_FORWARD_JUMP {
+            return None;
+        }
+        let (root_key, chain_key, healing, offer) = self.begin_chain(now_ms, header, kem)?;
+
+        let mut skipped = with_room_for(jump);
+        if let Some(mut chain) = self.ended.cloned() {
+            chain.skip_to(header.previous, &mut skipped);
+        }
+        let mut receiving = ReceivingChain::new(header.ratchet_key, chain_key);
+        receiving.skip_to(header.number, &mut skipped);
+        let key = receiving.advance(header.number)?;
+        let ratchet = Ratchet {
+            root_key,
+            turn: Turn::Following {
+                receiving,
+                previous: self.sent,
+                offer,
+            },
+            healing,
+        };
+        Some((key, skipped, ratchet))
+    }
+
+    /// What our own chain carried says what theirs must carry: an offer wants its answer, and nothing else
+    /// does.
+    fn begin_chain(
+        &self,
+        now_ms: u64,
+        header: &RatchetHeader,
+        kem: Option<&KemPart>,
+    ) -> Option<(RootKey, ChainKey, Option<Healing>, Option<MlKemKey>)> {
+        // A suite without healing has no KEM part.
+        if self.healing.is_none() && kem.is_some() {
+            return None;
+        }
+        let shared = agree(self.ours, &header.ratchet_key)?;
+        match (self.kem, kem) {
+            (Some(SendingKem::Offer(pair)), Some(KemPart::Answer(ciphertext))) => {
+                let exchange = KemExchange {
+                    shared: pair.decapsulate(ciphertext),
+                    key: pair.public(),
+                    ciphertext,
+                };
+                let (root_key, chain_key) = self.root_key.step_with_kem(self.suite, &shared, &exchange);
+                Some((root_key, chain_key, Some(Healing::exchanged(now_ms)), None))
+            }
+            (Some(SendingKem::Offer(_)), _) | (_, Some(KemPart::Answer(_))) => None,
+            (_, offered) => {
+                let offer = match offered {
+                    Some(KemPart::Offer(key)) => Some(key.clone()),
+                    _ => None,
+                };
+                let (root_key, chain_key) = self.root_key.step(self.suite, &shared);
+                Some((root_key, chain_key, self.healing.map(Healing::stepped), offer))
+            }
+        }
+    }
+}
+
+/// What a chain of ours begins with.
+struct Begun {
+    root_key: RootKey,
+    chain_key: ChainKey,
+    kem: Option<SendingKem>,
+    healing: Option<Healing>,
+}
+
+/// The Diffie-Hellman step of sending: an offer is answered, and if none is and it is time, one is made.
+fn begin_chain<R: CryptoRng + ?Sized>(
+    rng: &mut R,
+    now_ms: u64,
+    suite: Suite,
+    root_key: &RootKey,
+    shared: &SharedSecret,
+    offer: Option<&MlKemKey>,
+    healing: Option<Healing>,
+) -> Begun {
+    if let Some(key) = offer {
+        let (ciphertext, secret) = encapsulate(rng, key);
+        let exchange = KemExchange {
+            shared: secret,
+            key,
+            ciphertext: &ciphertext,
+        };
+        let (root_key, chain_key) = root_key.step_with_kem(suite, shared, &exchange);
+        return Begun {
+            root_key,
+            chain_key,
+            kem: Some(SendingKem::Answer(ciphertext)),
+            healing: Some(Healing::exchanged(now_ms)),
+        };
+    }
+    let (root_key, chain_key) = root_key.step(suite, shared);
+    let healing = healing.map(Healing::stepped);
+    let due = healing.is_some_and(|healing| healing.is_due(now_ms));
+    Begun {
+        root_key,
+        chain_key,
+        kem: due.then(|| SendingKem::Offer(KemKeyPair::generate(rng))),
+        healing,
+    }
+}
+
+/// The handshake of a suite with a KEM is its first exchange.
+fn begin_healing(suite: Suite, now_ms: u64) -> Option<Healing> {
+    match suite {
+        Suite::X3dh => None,
+        Suite::Pqxdh => Some(Healing::exchanged(now_ms)),
+    }
 }
 
 /// Diffie-Hellman of ratchet keys. `None` if theirs contributes nothing, or is ours come back to us: the
@@ -198,6 +339,6 @@ fn agree(ours: &X25519KeyPair, theirs: &X25519Key) -> Option<SharedSecret> {
     ours.secret().diffie_hellman(theirs)
 }
 
-fn with_room_for(jump: u32) -> Vec<SkippedKey> {
+fn with_room_for(jump: u32) -> Vec<(SkippedKeyId, MessageKey)> {
     Vec::with_capacity(usize::try_from(jump).unwrap_or_default())
 }

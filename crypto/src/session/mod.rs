@@ -1,137 +1,76 @@
 //! A session: everything two devices need to talk, from the first message to the last.
 
+mod begin;
+mod skipped;
 mod state;
+
+pub use skipped::{SkippedChanges, SkippedKeyId, SkippedKeyRecord};
+pub use state::MAX_SESSION_LEN;
 
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::error::{DecryptError, EncryptError, HandshakeError};
-use crate::handshake::{Agreement, HandshakeHeader, Party, PrekeyBundle};
-use crate::keys::{IdentityKeyPair, OneTimePrekeyPair, SignedPrekeyPair};
-use crate::message::{InitialMessage, RatchetMessage, SessionMessage, message_prefix};
-use crate::padding::{pad, unpad};
-use crate::ratchet::{MessageKey, Ratchet, SkippedKeys, Turn};
+use crate::chain::{MessageKey, SkippedKeys};
+use crate::error::{DecryptError, EncryptError};
+use crate::handshake::HandshakeHeader;
+use crate::message::{MAX_PREFIX_LEN, RatchetMessage, SessionMessage, write_prefix};
+use crate::padding::{pad_onto, padded_len, unpad};
+use crate::primitives::aead::TAG_LEN;
+use crate::ratchet::{Ratchet, Turn};
 use crate::secret::redacted_debug;
-use crate::suite::Suite;
+use crate::suite::{LABEL_MESSAGE, Suite};
 
-/// A session with one device of a peer: X3DH behind it, the Double Ratchet within.
+/// A session with one device of a peer: PQXDH or X3DH behind it, the Double Ratchet within.
 ///
 /// A session is not a connection: messages may be lost, repeated, delayed and reordered on their way,
-/// within the limits named in this package. Save [`to_bytes`](Self::to_bytes), sealed, after every
-/// message and before acting on it.
+/// within the limits named in this package. Save [`to_bytes`](Self::to_bytes), and what
+/// [`decrypt`](Self::decrypt) says of skipped keys, sealed, after every message and before acting on it.
 pub struct Session {
-    handshake: HandshakeHeader,
+    handshake_digest: [u8; 32],
     associated_data: [u8; 32],
+    /// Repeated until the peer answers; gone after.
+    unanswered: Option<HandshakeHeader>,
     ratchet: Ratchet,
-    skipped: SkippedKeys,
+    skipped: SkippedKeys<SkippedKeyId>,
+}
+
+/// What came out of a message, and what it changed.
+#[derive(Debug)]
+pub struct Decrypted {
+    /// What the peer wrote.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// What became of the session's skipped keys; empty for a message in its turn.
+    pub skipped: SkippedChanges,
 }
 
 impl Session {
-    /// Begins a session with a peer that may be away, from the prekeys it left with the server.
-    ///
-    /// # Errors
-    /// [`HandshakeError`], and no session.
-    pub fn initiate<R: CryptoRng + ?Sized>(
-        rng: &mut R,
-        identity: &IdentityKeyPair,
-        us: &Party,
-        them: &Party,
-        bundle: &PrekeyBundle,
-    ) -> Result<Self, HandshakeError> {
-        let agreement = Agreement::initiate(rng, identity, us, them, bundle)?;
-        let ratchet = Ratchet::initiate(
-            rng,
-            agreement.header.suite,
-            &agreement.root_key,
-            &bundle.signed_prekey.key,
-        )
-        .ok_or(HandshakeError::Refused)?;
-        Ok(Self {
-            handshake: agreement.header,
-            associated_data: agreement.associated_data,
-            ratchet,
-            skipped: SkippedKeys::default(),
-        })
-    }
-
-    /// Takes up a session that a peer began, and decrypts the message that came with it. `now_ms` is
-    /// Unix time in milliseconds.
-    ///
-    /// Any initial message of the handshake will do, not only the first. The caller looks up the
-    /// prekeys the message names, deletes the one-time prekey once this has succeeded, and refuses a
-    /// [`handshake_digest`](InitialMessage::handshake_digest) it has accepted before.
-    ///
-    /// # Errors
-    /// [`HandshakeError`], and no session.
-    pub fn accept(
-        now_ms: u64,
-        identity: &IdentityKeyPair,
-        us: &Party,
-        them: &Party,
-        signed_prekey: &SignedPrekeyPair,
-        one_time_prekey: Option<&OneTimePrekeyPair>,
-        message: &InitialMessage,
-    ) -> Result<(Self, Zeroizing<Vec<u8>>), HandshakeError> {
-        let agreement = Agreement::accept(
-            identity,
-            us,
-            them,
-            signed_prekey,
-            one_time_prekey,
-            &message.handshake,
-        )?;
-        let suite = agreement.header.suite;
-        let received = Ratchet::respond(
-            suite,
-            &agreement.root_key,
-            signed_prekey.pair(),
-            &message.ratchet.header,
-        )
-        .ok_or(HandshakeError::Refused)?;
-        let bound = bind(
-            &agreement.associated_data,
-            Some(&agreement.header),
-            &message.ratchet,
-        );
-        let plaintext =
-            open(suite, &received.key, &bound, &message.ratchet).ok_or(HandshakeError::Refused)?;
-
-        let mut skipped = SkippedKeys::default();
-        skipped.keep(received.skipped, now_ms);
-        let session = Self {
-            handshake: agreement.header,
-            associated_data: agreement.associated_data,
-            ratchet: received.ratchet,
-            skipped,
-        };
-        Ok((session, plaintext))
-    }
-
     /// Encrypts a message of at most [`MAX_PLAINTEXT_LEN`](crate::MAX_PLAINTEXT_LEN) bytes. Returns an
     /// encoded [`SessionMessage`], padded to a bucket; it carries the handshake until the peer answers.
+    /// `now_ms` is Unix time in milliseconds, by which a KEM exchange falls due.
     ///
     /// # Errors
     /// [`EncryptError`], and the session is as it was.
     pub fn encrypt<R: CryptoRng + ?Sized>(
         &mut self,
         rng: &mut R,
+        now_ms: u64,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, EncryptError> {
-        let padded = pad(plaintext).ok_or(EncryptError::TooLong)?;
-        let (header, message_key) = self.ratchet.send(rng)?;
-        let handshake = match self.ratchet.turn {
-            Turn::Opening { .. } => Some(&self.handshake),
-            Turn::Leading { .. } | Turn::Following { .. } => None,
-        };
-        let mut message = message_prefix(handshake, &header);
-        let bound = [self.associated_data.as_slice(), &message].concat();
-        let ciphertext = message_key
-            .seal(self.ratchet.suite, &bound, padded)
+        let padded_len = padded_len(plaintext).ok_or(EncryptError::TooLong)?;
+        let (header, message_key) = self.ratchet.send(rng, now_ms)?;
+        let kem = self.ratchet.sending_kem();
+        // Room for all of it from the start: the plaintext is encrypted where it is written.
+        let mut message = Zeroizing::new(Vec::with_capacity(MAX_PREFIX_LEN + padded_len + TAG_LEN));
+        write_prefix(self.unanswered.as_ref(), &header, kem.as_ref(), &mut message);
+        let start = message.len();
+        let bound = self.bind(&message);
+        pad_onto(&mut message, plaintext).ok_or(EncryptError::TooLong)?;
+        message_key
+            .seal(&message_info(self.suite()), &bound, &mut message, start)
             .map_err(|_| EncryptError::TooLong)?;
-        message.extend_from_slice(&ciphertext);
-        Ok(message)
+        Ok(core::mem::take(&mut *message))
     }
 
     /// Decrypts a message. `now_ms` is Unix time in milliseconds, by which keys kept for late messages
@@ -139,16 +78,12 @@ impl Session {
     ///
     /// # Errors
     /// [`DecryptError`], and the session is, byte for byte, as it was.
-    pub fn decrypt(
-        &mut self,
-        now_ms: u64,
-        message: &SessionMessage,
-    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+    pub fn decrypt(&mut self, now_ms: u64, message: &SessionMessage) -> Result<Decrypted, DecryptError> {
         match message {
-            SessionMessage::Initial(initial) if initial.handshake != self.handshake => {
-                Err(DecryptError::OtherSession)
-            }
             SessionMessage::Initial(initial) => {
+                if initial.handshake.digest() != self.handshake_digest {
+                    return Err(DecryptError::OtherSession);
+                }
                 self.decrypt_ratchet(now_ms, Some(&initial.handshake), &initial.ratchet)
             }
             SessionMessage::Ratchet(ratchet) => self.decrypt_ratchet(now_ms, None, ratchet),
@@ -158,13 +93,13 @@ impl Session {
     /// The name of the handshake this session began with, 32 bytes, the same on both sides.
     #[must_use]
     pub fn handshake_digest(&self) -> [u8; 32] {
-        self.handshake.digest()
+        self.handshake_digest
     }
 
     /// The suite this session speaks.
     #[must_use]
     pub fn suite(&self) -> Suite {
-        self.ratchet.suite
+        self.ratchet.suite()
     }
 
     fn decrypt_ratchet(
@@ -172,42 +107,68 @@ impl Session {
         now_ms: u64,
         handshake: Option<&HandshakeHeader>,
         message: &RatchetMessage,
-    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        let suite = self.ratchet.suite;
-        let bound = bind(&self.associated_data, handshake, message);
-        if let Some((position, key)) = self.skipped.find(&message.header, now_ms) {
+    ) -> Result<Decrypted, DecryptError> {
+        let suite = self.suite();
+        let mut prefix = Vec::with_capacity(MAX_PREFIX_LEN);
+        message.write_prefix(handshake, &mut prefix);
+        let bound = self.bind(&prefix);
+        let id = SkippedKeyId {
+            ratchet_key: message.header.ratchet_key,
+            number: message.header.number,
+        };
+        if let Some(key) = self.skipped.get(&id, now_ms) {
             let plaintext = open(suite, key, &bound, message).ok_or(DecryptError::Undecryptable)?;
-            self.skipped.take(position, now_ms);
-            return Ok(plaintext);
+            return Ok(self.decrypted(plaintext, Some(id), Vec::new(), now_ms));
         }
         // A key that comes back would put two messages under one number; honest peers draw new ones.
-        let key = &message.header.ratchet_key;
-        if !self.ratchet.receives_under(key) && self.skipped.has_chain(key) {
+        let ratchet_key = id.ratchet_key;
+        if !self.ratchet.receives_under(&ratchet_key)
+            && self.skipped.has_any(SkippedKeyId::all_under(ratchet_key))
+        {
             return Err(DecryptError::Undecryptable);
         }
         let received = self
             .ratchet
-            .receive(&message.header)
+            .receive(now_ms, &message.header, message.kem.as_ref())
             .ok_or(DecryptError::Undecryptable)?;
         let plaintext = open(suite, &received.key, &bound, message).ok_or(DecryptError::Undecryptable)?;
-        self.ratchet = received.ratchet;
-        self.skipped.keep(received.skipped, now_ms);
-        Ok(plaintext)
+        self.ratchet.commit(received.next);
+        if !matches!(self.ratchet.turn, Turn::Opening { .. }) {
+            self.unanswered = None;
+        }
+        Ok(self.decrypted(plaintext, None, received.skipped, now_ms))
+    }
+
+    /// After a message has authenticated: what it did to the skipped keys.
+    fn decrypted(
+        &mut self,
+        plaintext: Zeroizing<Vec<u8>>,
+        used: Option<SkippedKeyId>,
+        new: Vec<(SkippedKeyId, MessageKey)>,
+        now_ms: u64,
+    ) -> Decrypted {
+        let change = self.skipped.commit(used, new, now_ms);
+        Decrypted {
+            plaintext,
+            skipped: SkippedChanges::new(change, &self.skipped),
+        }
+    }
+
+    /// What a message's tag covers besides the ciphertext: the session's associated data, then everything
+    /// in front of the ciphertext.
+    fn bind(&self, prefix: &[u8]) -> Vec<u8> {
+        [self.associated_data.as_slice(), prefix].concat()
     }
 }
 
-/// What a message's tag covers besides the ciphertext: the session's associated data, then everything
-/// in front of the ciphertext.
-fn bind(
-    associated_data: &[u8; 32],
-    handshake: Option<&HandshakeHeader>,
-    message: &RatchetMessage,
-) -> Vec<u8> {
-    [
-        associated_data.as_slice(),
-        &message_prefix(handshake, &message.header),
-    ]
-    .concat()
+redacted_debug!(Session);
+
+/// HKDF info of a session's messages.
+fn message_info(suite: Suite) -> [&'static [u8]; 2] {
+    match suite {
+        Suite::X3dh => [LABEL_MESSAGE, &[Suite::X3dh as u8]],
+        Suite::Pqxdh => [LABEL_MESSAGE, &[Suite::Pqxdh as u8]],
+    }
 }
 
 /// Authenticates, decrypts, unpads. A peer that pads wrongly is told apart from a forger by nobody.
@@ -217,8 +178,5 @@ fn open(
     bound: &[u8],
     message: &RatchetMessage,
 ) -> Option<Zeroizing<Vec<u8>>> {
-    let padded = key.open(suite, bound, &message.ciphertext).ok()?;
-    unpad(&padded)
+    unpad(key.open(&message_info(suite), bound, &message.ciphertext).ok()?)
 }
-
-redacted_debug!(Session);

@@ -1,78 +1,119 @@
-//! A session at rest: one versioned encoding, read strictly. To be sealed before it is kept.
+//! A session at rest: one versioned encoding, read strictly. To be sealed before it is kept. Skipped keys
+//! are records of their own.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use sottovoce_statements::X25519Key;
+use sottovoce_statements::{MlKemKey, X25519Key};
 use zeroize::Zeroizing;
 
+use crate::chain::{ChainKey, SkippedKeys};
 use crate::codec::{Malformed, Reader, StateKind, Write, begin_state, read_state};
 use crate::error::StateError;
 use crate::handshake::HandshakeHeader;
 use crate::primitives::dh::{X25519KeyPair, X25519Secret};
-use crate::ratchet::{
-    ChainKey, MAX_SKIPPED_KEYS, MessageKey, Ratchet, ReceivingChain, RootKey, SendingChain, SkippedKey,
-    SkippedKeys, StoredKey, Turn,
-};
+use crate::primitives::kem::{KemCiphertext, KemKeyPair};
+use crate::ratchet::{Healing, Ratchet, ReceivingChain, RootKey, SendingChain, SendingKem, Turn};
 use crate::secret::Secret32;
-use crate::session::Session;
+use crate::session::skipped::{read_record, record};
+use crate::session::{Session, SkippedKeyId, SkippedKeyRecord};
+use crate::suite::Suite;
 
 const TURN_OPENING: u8 = 0x01;
 const TURN_LEADING: u8 = 0x02;
 const TURN_FOLLOWING: u8 = 0x03;
 
-/// Longest encoding of everything but the skipped keys, in bytes.
-const MAX_FIXED_LEN: usize = 2 + HandshakeHeader::MAX_LEN + 32 + 32 + 1 + SENDING_LEN + RECEIVING_LEN + 2;
+const KEM_NONE: u8 = 0x00;
+const KEM_OFFER: u8 = 0x01;
+const KEM_ANSWER: u8 = 0x02;
+
+/// Longest stored session, in bytes. A classical one has at most 317; one of PQXDH has 1417 before its
+/// first answer, at most 1417 with a KEM exchange under way, and at most 329 otherwise.
+pub const MAX_SESSION_LEN: usize = FIXED_LEN + 12 + SENDING_LEN + 1 + KemCiphertext::LEN + RECEIVING_LEN;
+const FIXED_LEN: usize = 2 + 1 + 32 + 32 + 32 + 1;
 const SENDING_LEN: usize = 32 + 32 + 4 + 4;
 const RECEIVING_LEN: usize = 32 + 32 + 4;
-const SKIPPED_LEN: usize = 32 + 4 + 8 + 32;
 
 impl Session {
-    /// The whole session, secrets included, to be sealed before it is kept.
+    /// The session without its skipped keys, secrets included, to be sealed before it is kept: at most
+    /// [`MAX_SESSION_LEN`] bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let skipped = self.skipped.stored();
         // Room for all of it from the start, so that no growth leaves a copy behind.
-        let capacity = MAX_FIXED_LEN + skipped.len() * SKIPPED_LEN;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SESSION_LEN));
         begin_state(StateKind::Session, &mut bytes);
-        self.handshake.write(&mut bytes);
+        bytes.put_u8(self.suite().byte());
+        bytes.put(&self.handshake_digest);
         bytes.put(&self.associated_data);
         bytes.put(self.ratchet.root_key.as_bytes());
-        match &self.ratchet.turn {
-            Turn::Opening { sending } => {
+        if let Some(healing) = &self.ratchet.healing {
+            bytes.put_u32(healing.steps);
+            bytes.put_u64(healing.exchanged_at_ms);
+        }
+        match (&self.ratchet.turn, &self.unanswered) {
+            (Turn::Opening { sending }, handshake) => {
                 bytes.put_u8(TURN_OPENING);
+                if let Some(handshake) = handshake {
+                    handshake.write(&mut bytes);
+                }
                 write_sending(sending, &mut bytes);
             }
-            Turn::Leading { sending, receiving } => {
+            (Turn::Leading { sending, receiving }, _) => {
                 bytes.put_u8(TURN_LEADING);
                 write_sending(sending, &mut bytes);
                 write_receiving(receiving, &mut bytes);
             }
-            Turn::Following { receiving, previous } => {
+            (
+                Turn::Following {
+                    receiving,
+                    previous,
+                    offer,
+                },
+                _,
+            ) => {
                 bytes.put_u8(TURN_FOLLOWING);
                 write_receiving(receiving, &mut bytes);
                 bytes.put_u32(*previous);
+                write_offer(offer.as_ref(), &mut bytes);
             }
         }
-        write_skipped(skipped, &mut bytes);
-        debug_assert!(bytes.len() <= capacity);
+        debug_assert!(bytes.len() <= MAX_SESSION_LEN);
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// The records of all skipped keys. What [`decrypt`](Self::decrypt) tells suffices to keep them; this
+    /// is for moving a session as a whole.
+    pub fn skipped_keys(&self) -> impl Iterator<Item = SkippedKeyRecord> {
+        self.skipped.ids().filter_map(|id| record(id, &self.skipped))
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote, and the records of its skipped keys, in any order.
     ///
     /// # Errors
-    /// [`StateError`] when the bytes are anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
+    /// [`StateError`] when the bytes are anything else, or the records are not this session's.
+    pub fn from_bytes<B: AsRef<[u8]>>(
+        bytes: &[u8],
+        skipped_keys: impl IntoIterator<Item = B>,
+    ) -> Result<Self, StateError> {
         let mut reader = read_state(StateKind::Session, bytes)?;
-        let handshake = HandshakeHeader::read(&mut reader)?;
+        let suite = Suite::from_byte(reader.u8()?).ok_or(StateError::UnsupportedSuite)?;
+        let handshake_digest = *reader.array()?;
         let associated_data = *reader.array()?;
         let root_key = RootKey::new(Secret32::copy_from(reader.array()?));
+        let healing = match suite {
+            Suite::X3dh => None,
+            Suite::Pqxdh => Some(Healing {
+                steps: reader.u32()?,
+                exchanged_at_ms: reader.u64()?,
+            }),
+        };
+        let mut unanswered = None;
         let turn = match reader.u8()? {
-            TURN_OPENING => Turn::Opening {
-                sending: read_sending(&mut reader)?,
-            },
+            TURN_OPENING => {
+                unanswered = Some(HandshakeHeader::read(&mut reader)?);
+                Turn::Opening {
+                    sending: read_sending(&mut reader)?,
+                }
+            }
             TURN_LEADING => Turn::Leading {
                 sending: read_sending(&mut reader)?,
                 receiving: read_receiving(&mut reader)?,
@@ -80,22 +121,23 @@ impl Session {
             TURN_FOLLOWING => Turn::Following {
                 receiving: read_receiving(&mut reader)?,
                 previous: reader.u32()?,
+                offer: read_offer(&mut reader)?,
             },
             _ => return Err(StateError::Malformed),
         };
-        let skipped = read_skipped(&mut reader)?;
         reader.finish()?;
-        check_skipped(&skipped, &turn)?;
-        check_keys_differ(&turn)?;
+        check_handshake(suite, &handshake_digest, unanswered.as_ref())?;
+        check_turn(suite, &turn)?;
         Ok(Self {
-            handshake,
+            handshake_digest,
             associated_data,
+            unanswered,
+            skipped: read_skipped(skipped_keys, &turn)?,
             ratchet: Ratchet {
-                suite: handshake.suite,
                 root_key,
                 turn,
+                healing,
             },
-            skipped: SkippedKeys::from_stored(skipped),
         })
     }
 }
@@ -105,14 +147,34 @@ fn write_sending(chain: &SendingChain, bytes: &mut Vec<u8>) {
     bytes.put(chain.key.as_bytes());
     bytes.put_u32(chain.next);
     bytes.put_u32(chain.previous);
+    match &chain.kem {
+        None => bytes.put_u8(KEM_NONE),
+        Some(SendingKem::Offer(pair)) => {
+            bytes.put_u8(KEM_OFFER);
+            bytes.put(pair.seed());
+        }
+        Some(SendingKem::Answer(ciphertext)) => {
+            bytes.put_u8(KEM_ANSWER);
+            bytes.put(ciphertext.as_bytes());
+        }
+    }
 }
 
 fn read_sending(reader: &mut Reader<'_>) -> Result<SendingChain, Malformed> {
+    let ours = X25519KeyPair::from_secret(X25519Secret::copy_from(reader.array()?)).ok_or(Malformed)?;
     Ok(SendingChain {
-        ours: X25519KeyPair::from_secret(X25519Secret::copy_from(reader.array()?)).ok_or(Malformed)?,
+        ours,
         key: ChainKey::new(Secret32::copy_from(reader.array()?)),
         next: reader.u32()?,
         previous: reader.u32()?,
+        kem: match reader.u8()? {
+            KEM_NONE => None,
+            KEM_OFFER => Some(SendingKem::Offer(
+                KemKeyPair::copy_from_seed(reader.array()?).ok_or(Malformed)?,
+            )),
+            KEM_ANSWER => Some(SendingKem::Answer(KemCiphertext::copy_from(reader.array()?))),
+            _ => return Err(Malformed),
+        },
     })
 }
 
@@ -124,77 +186,88 @@ fn write_receiving(chain: &ReceivingChain, bytes: &mut Vec<u8>) {
 
 fn read_receiving(reader: &mut Reader<'_>) -> Result<ReceivingChain, Malformed> {
     let chain = ReceivingChain {
-        theirs: read_key(reader)?,
+        theirs: X25519Key::from_slice(reader.array::<32>()?).map_err(|_| Malformed)?,
         key: ChainKey::new(Secret32::copy_from(reader.array()?)),
         next: reader.u32()?,
     };
-    // A receiving chain begins with the message that made it.
+    // A chain begins with the message that was received on it.
     if chain.next == 0 {
-        return Err(Malformed);
-    }
-    Ok(chain)
-}
-
-fn write_skipped(skipped: &[StoredKey], bytes: &mut Vec<u8>) {
-    // Never more than `MAX_SKIPPED_KEYS`, which two bytes count.
-    bytes.put_u16(u16::try_from(skipped.len()).unwrap_or(u16::MAX));
-    for stored in skipped {
-        bytes.put(stored.skipped.ratchet_key.as_bytes());
-        bytes.put_u32(stored.skipped.number);
-        bytes.put_u64(stored.stored_at_ms);
-        bytes.put(stored.skipped.key.as_bytes());
+        Err(Malformed)
+    } else {
+        Ok(chain)
     }
 }
 
-fn read_skipped(reader: &mut Reader<'_>) -> Result<Vec<StoredKey>, Malformed> {
-    let count = usize::from(reader.u16()?);
-    if count > MAX_SKIPPED_KEYS {
-        return Err(Malformed);
-    }
-    (0..count)
-        .map(|_| {
-            let ratchet_key = read_key(reader)?;
-            let number = reader.u32()?;
-            let stored_at_ms = reader.u64()?;
-            let key = MessageKey::new(Secret32::copy_from(reader.array()?));
-            let skipped = SkippedKey {
-                ratchet_key,
-                number,
-                key,
-            };
-            Ok(StoredKey {
-                skipped,
-                stored_at_ms,
-            })
-        })
-        .collect()
-}
-
-/// A key is kept for a message that was passed over, and once.
-fn check_skipped(skipped: &[StoredKey], turn: &Turn) -> Result<(), Malformed> {
-    let receiving = match turn {
-        Turn::Opening { .. } if skipped.is_empty() => return Ok(()),
-        Turn::Opening { .. } => return Err(Malformed),
-        Turn::Leading { receiving, .. } | Turn::Following { receiving, .. } => receiving,
-    };
-    let mut seen = BTreeSet::new();
-    for StoredKey { skipped, .. } in skipped {
-        let passed = skipped.ratchet_key != receiving.theirs || skipped.number < receiving.next;
-        if !passed || !seen.insert((skipped.ratchet_key, skipped.number)) {
-            return Err(Malformed);
+fn write_offer(offer: Option<&MlKemKey>, bytes: &mut Vec<u8>) {
+    match offer {
+        None => bytes.put_u8(KEM_NONE),
+        Some(key) => {
+            bytes.put_u8(KEM_OFFER);
+            bytes.put(key.as_bytes());
         }
     }
-    Ok(())
 }
 
-/// The two directions never share a ratchet key, and so never a chain.
-fn check_keys_differ(turn: &Turn) -> Result<(), Malformed> {
+fn read_offer(reader: &mut Reader<'_>) -> Result<Option<MlKemKey>, Malformed> {
+    match reader.u8()? {
+        KEM_NONE => Ok(None),
+        KEM_OFFER => MlKemKey::from_slice(reader.array::<{ MlKemKey::LEN }>()?)
+            .map(Some)
+            .map_err(|_| Malformed),
+        _ => Err(Malformed),
+    }
+}
+
+fn read_skipped<B: AsRef<[u8]>>(
+    records: impl IntoIterator<Item = B>,
+    turn: &Turn,
+) -> Result<SkippedKeys<SkippedKeyId>, StateError> {
+    let mut stored = Vec::new();
+    for bytes in records {
+        let (id, stored_at_ms, key) = read_record(bytes.as_ref())?;
+        if !was_passed_over(&id, turn) {
+            return Err(StateError::Malformed);
+        }
+        stored.push((id, stored_at_ms, key));
+    }
+    SkippedKeys::from_stored(stored).ok_or(StateError::Malformed)
+}
+
+/// A key is kept for a message that was passed over, never for one still to come.
+fn was_passed_over(id: &SkippedKeyId, turn: &Turn) -> bool {
     match turn {
-        Turn::Leading { sending, receiving } if *sending.ours.public() == receiving.theirs => Err(Malformed),
+        Turn::Opening { .. } => false,
+        Turn::Leading { receiving, .. } | Turn::Following { receiving, .. } => {
+            id.ratchet_key != receiving.theirs || id.number < receiving.next
+        }
+    }
+}
+
+/// A handshake that is still repeated is the one the session is named after.
+fn check_handshake(
+    suite: Suite,
+    digest: &[u8; 32],
+    unanswered: Option<&HandshakeHeader>,
+) -> Result<(), Malformed> {
+    match unanswered {
+        Some(header) if header.suite() != suite || header.digest() != *digest => Err(Malformed),
         _ => Ok(()),
     }
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Result<X25519Key, Malformed> {
-    X25519Key::from_slice(reader.array::<32>()?).map_err(|_| Malformed)
+/// The two directions never share a ratchet key, and so never a chain; the first chain has no KEM part, and
+/// in a suite without healing none has.
+fn check_turn(suite: Suite, turn: &Turn) -> Result<(), Malformed> {
+    let (keys_differ, has_kem) = match turn {
+        Turn::Opening { sending } => (sending.kem.is_none(), sending.kem.is_some()),
+        Turn::Leading { sending, receiving } => {
+            (*sending.ours.public() != receiving.theirs, sending.kem.is_some())
+        }
+        Turn::Following { offer, .. } => (true, offer.is_some()),
+    };
+    if keys_differ && !(suite == Suite::X3dh && has_kem) {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
 }

@@ -50,7 +50,10 @@ impl fmt::Debug for MlKemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MlKemKey(")?;
         // Enough to tell keys apart; all of it fills a page.
-        self.0.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        self.0
+            .iter()
+            .take(8)
+            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("…)")
     }
 }
