@@ -19,8 +19,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng};
 use serde_json::{Map, Value, json};
 use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_crypto::{
-    AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
-    SignedPrekeyPair, StorageKey,
+    AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, Session, SessionMessage, SignedPrekeyPair,
+    StorageKey, X3dhPrekeyBundle, X3dhPrekeys,
 };
 
 const VECTORS: &str = include_str!("vectors/session.json");
@@ -70,7 +70,7 @@ impl Script {
 
     /// Encrypts, and notes the bytes. A new ratchet key, if one was made, gets the step's name.
     fn send(&mut self, session: &mut Session, from: &str, plaintext: &[u8]) -> Vec<u8> {
-        let message = session.encrypt(&mut self.rng, plaintext).unwrap();
+        let message = session.encrypt(&mut self.rng, NOW, plaintext).unwrap();
         let step = self.steps.len();
         for secret in self.rng.drawn.drain(..) {
             self.draws.insert(
@@ -118,13 +118,14 @@ fn play() -> Value {
         OneTimePrekeyPair::generate(rng, 22)
     });
     let statement = signed_prekey.statement().clone();
-    let bundle = PrekeyBundle {
+    let bundle = X3dhPrekeyBundle {
         signed_prekey: statement.clone().verify(&bob.identity_key).unwrap(),
         one_time_prekey: Some(one_time_prekey.public()),
     };
 
     // Alice writes twice; Bob gets the second first. He answers twice, she answers, he answers.
-    let mut alices = Session::initiate(&mut script.rng, &alice_identity, &alice, &bob, &bundle).unwrap();
+    let mut alices =
+        Session::initiate_x3dh(&mut script.rng, NOW, &alice_identity, &alice, &bob, &bundle).unwrap();
     let drawn: Vec<_> = script.rng.drawn.drain(..).map(hex::encode).collect();
     assert_eq!(drawn.len(), 2);
     script
@@ -135,23 +136,19 @@ fn play() -> Value {
         .insert("alice first ratchet secret".into(), drawn[1].clone().into());
     let first = script.send(&mut alices, "alice", b"are you there?");
     let second = script.send(&mut alices, "alice", &[0x78; 300]);
-    let (mut bobs, plaintext) = Session::accept(
-        NOW,
-        &bob_identity,
-        &bob,
-        &alice,
-        &signed_prekey,
-        Some(&one_time_prekey),
-        &initial(&second),
-    )
-    .unwrap();
-    assert_eq!(*plaintext, [0x78; 300]);
+    let prekeys = X3dhPrekeys {
+        signed_prekey: &signed_prekey,
+        one_time_prekey: Some(&one_time_prekey),
+    };
+    let (mut bobs, accepted) =
+        Session::accept_x3dh(NOW, &bob_identity, &bob, &alice, &prekeys, &initial(&second)).unwrap();
+    assert_eq!(*accepted.plaintext, [0x78; 300]);
     let accepted = hex::encode(&*bobs.to_bytes());
     let deliver = |session: &mut Session, bytes: &[u8], plaintext: &[u8]| {
         let decrypted = session
             .decrypt(NOW, &SessionMessage::decode(bytes).unwrap())
             .unwrap();
-        assert_eq!(*decrypted, plaintext);
+        assert_eq!(*decrypted.plaintext, plaintext);
     };
     deliver(&mut bobs, &first, b"are you there?");
     for _ in 0..2 {

@@ -9,11 +9,11 @@
 
 mod common;
 
-use common::{Device, NOW, alice_and_bob, restored, rng};
+use common::{Device, NOW, SUITES, TURN, alice_and_bob, restored, rng, stored};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rand_chacha::ChaCha20Rng;
-use sottovoce_crypto::{Session, SessionMessage};
+use sottovoce_crypto::{MAX_HEALING_AGE_MS, Session, SessionMessage, Suite};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -29,8 +29,10 @@ enum Op {
     Drop(Index),
     /// A side goes to storage and back.
     Restore { bob: bool },
-    /// Time passes, some hours at a time.
+    /// Time passes, some hours at a time; two days of it in all, so that no skipped key expires.
     Wait { hours: u64 },
+    /// The sessions' last KEM exchange becomes a week older, so that the next is due.
+    Age,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -42,6 +44,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<Index>().prop_map(Op::Drop),
         2 => any::<bool>().prop_map(|bob| Op::Restore { bob }),
         1 => (0..2_u64).prop_map(|hours| Op::Wait { hours }),
+        1 => Just(Op::Age),
     ]
 }
 
@@ -64,15 +67,10 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u8, one_time: bool) -> Self {
+    fn new(seed: u8, suite: Suite, one_time: bool) -> Self {
         let mut rng = rng(seed);
         let (alice, bob) = alice_and_bob(&mut rng);
-        let bundle = if one_time {
-            bob.bundle()
-        } else {
-            bob.bundle_without_one_time_prekey()
-        };
-        let alices = Session::initiate(&mut rng, &alice.identity, &alice.party, &bob.party, &bundle).unwrap();
+        let alices = alice.begin(&mut rng, suite, &bob, one_time);
         Self {
             rng,
             now_ms: NOW,
@@ -88,6 +86,10 @@ impl World {
         match op {
             Op::Send { to_bob, length } => self.send(*to_bob, *length),
             Op::Wait { hours } => self.now_ms += hours * 3_600_000,
+            Op::Age => {
+                self.alices = aged(&self.alices);
+                self.bobs = self.bobs.as_ref().map(aged);
+            }
             Op::Restore { bob: false } => self.alices = restored(&self.alices),
             Op::Restore { bob: true } => self.bobs = self.bobs.as_ref().map(restored),
             _ if self.link.is_empty() => {}
@@ -118,7 +120,7 @@ impl World {
         };
         // Bob has nothing to write on until Alice's first message is there.
         if let Some(session) = session {
-            let bytes = session.encrypt(&mut self.rng, &plaintext).unwrap();
+            let bytes = session.encrypt(&mut self.rng, self.now_ms, &plaintext).unwrap();
             self.link.push(InFlight {
                 to_bob,
                 bytes,
@@ -151,12 +153,12 @@ impl World {
             Some(&mut self.alices)
         };
         if let Some(session) = session {
-            let before = session.to_bytes();
+            let before = stored(session);
             let result = session.decrypt(self.now_ms, &message).ok();
             if result.is_none() {
-                assert_eq!(session.to_bytes(), before, "a refusal changes nothing");
+                assert_eq!(stored(session), before, "a refusal changes nothing");
             }
-            return result.map(|text| text.to_vec());
+            return result.map(|decrypted| decrypted.plaintext.to_vec());
         }
         let SessionMessage::Initial(initial) = message else {
             return None;
@@ -167,17 +169,30 @@ impl World {
     }
 }
 
+/// The same session, its last KEM exchange a week further back.
+fn aged(session: &Session) -> Session {
+    let mut state = session.to_bytes();
+    if session.suite() == Suite::Pqxdh {
+        let exchanged_at = TURN - 8;
+        let field = &mut state[exchanged_at..TURN];
+        let earlier = u64::from_be_bytes(field.try_into().unwrap()) - MAX_HEALING_AGE_MS;
+        field.copy_from_slice(&earlier.to_be_bytes());
+    }
+    Session::from_bytes(&state, session.skipped_keys().map(|record| record.bytes)).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn every_message_is_read_exactly_once_whatever_the_link_does(
         seed in any::<u8>(),
+        suite in proptest::sample::select(&SUITES),
         one_time in any::<bool>(),
         ops in proptest::collection::vec(op(), 1..120),
         order in proptest::collection::vec(any::<Index>(), 120),
     ) {
-        let mut world = World::new(seed, one_time);
+        let mut world = World::new(seed, suite, one_time);
         for op in &ops {
             world.apply(op);
         }

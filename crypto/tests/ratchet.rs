@@ -10,7 +10,7 @@ mod common;
 
 use std::convert::Infallible;
 
-use common::{decrypt, established, refused, restored, rng};
+use common::{NOW, decrypt, established, refused, restored, rng};
 use rand_chacha::rand_core::{TryCryptoRng, TryRng};
 
 #[test]
@@ -19,11 +19,11 @@ fn a_conversation_goes_both_ways() {
     let (mut alices, mut bobs) = established(rng);
     for round in 0..20_u8 {
         for _ in 0..=round % 3 {
-            let message = alices.encrypt(rng, &[round]).unwrap();
+            let message = alices.encrypt(rng, NOW, &[round]).unwrap();
             assert_eq!(decrypt(&mut bobs, &message).unwrap(), [round]);
         }
         for _ in 0..=round % 2 {
-            let message = bobs.encrypt(rng, &[round]).unwrap();
+            let message = bobs.encrypt(rng, NOW, &[round]).unwrap();
             assert_eq!(decrypt(&mut alices, &message).unwrap(), [round]);
         }
     }
@@ -35,10 +35,10 @@ fn late_messages_of_earlier_chains_still_decrypt_once() {
     let (mut alices, mut bobs) = established(rng);
     let mut late = Vec::new();
     for round in 0..5_u8 {
-        late.push((round, alices.encrypt(rng, &[round]).unwrap()));
-        let prompt = alices.encrypt(rng, b"prompt").unwrap();
+        late.push((round, alices.encrypt(rng, NOW, &[round]).unwrap()));
+        let prompt = alices.encrypt(rng, NOW, b"prompt").unwrap();
         decrypt(&mut bobs, &prompt).unwrap();
-        let answer = bobs.encrypt(rng, b"answer").unwrap();
+        let answer = bobs.encrypt(rng, NOW, b"answer").unwrap();
         decrypt(&mut alices, &answer).unwrap();
     }
     for (round, message) in late.iter().rev() {
@@ -51,21 +51,21 @@ fn late_messages_of_earlier_chains_still_decrypt_once() {
 fn a_failed_decryption_leaves_the_session_byte_for_byte_as_it_was() {
     let rng = &mut rng(3);
     let (mut alices, mut bobs) = established(rng);
-    let skipped = alices.encrypt(rng, b"skipped").unwrap();
-    let next = alices.encrypt(rng, b"next").unwrap();
+    let skipped = alices.encrypt(rng, NOW, b"skipped").unwrap();
+    let next = alices.encrypt(rng, NOW, b"next").unwrap();
     decrypt(&mut bobs, &next).unwrap();
-    let in_chain = alices.encrypt(rng, b"in the chain").unwrap();
+    let in_chain = alices.encrypt(rng, NOW, b"in the chain").unwrap();
     let far = {
         for _ in 0..5 {
-            alices.encrypt(rng, b"lost").unwrap();
+            alices.encrypt(rng, NOW, b"lost").unwrap();
         }
-        alices.encrypt(rng, b"further on").unwrap()
+        alices.encrypt(rng, NOW, b"further on").unwrap()
     };
     let mut turned = {
         // Alice's next chain, so that the forgery goes through a Diffie-Hellman step as well.
-        let answer = bobs.encrypt(rng, b"answer").unwrap();
+        let answer = bobs.encrypt(rng, NOW, b"answer").unwrap();
         decrypt(&mut alices, &answer).unwrap();
-        alices.encrypt(rng, b"new chain").unwrap()
+        alices.encrypt(rng, NOW, b"new chain").unwrap()
     };
     for message in [&skipped, &in_chain, &far, &turned] {
         for position in 0..message.len() {
@@ -99,15 +99,15 @@ fn a_new_ratchet_key_out_of_turn_is_refused() {
     let rng = &mut rng(15);
     let (mut alices, mut bobs) = established(rng);
     let answered = {
-        decrypt(&mut bobs, &alices.encrypt(rng, b"one").unwrap()).unwrap();
+        decrypt(&mut bobs, &alices.encrypt(rng, NOW, b"one").unwrap()).unwrap();
         restored(&bobs)
     };
     // Two answers that exclude each other, as from a session that was copied: only one can be heard.
-    let answer = bobs.encrypt(rng, b"answer").unwrap();
-    let rival = { answered }.encrypt(rng, b"rival").unwrap();
+    let answer = bobs.encrypt(rng, NOW, b"answer").unwrap();
+    let rival = { answered }.encrypt(rng, NOW, b"rival").unwrap();
     decrypt(&mut alices, &answer).unwrap();
     refused(&mut alices, &rival);
-    assert!(decrypt(&mut alices, &bobs.encrypt(rng, b"more").unwrap()).is_some());
+    assert!(decrypt(&mut alices, &bobs.encrypt(rng, NOW, b"more").unwrap()).is_some());
 }
 
 /// A generator that draws two values in turn, for ever.
@@ -142,16 +142,16 @@ fn a_peer_that_uses_a_ratchet_key_again_cannot_spoil_our_state() {
     for _ in 0..6 {
         // Alice leaves gaps, and her keys come round again.
         for _ in 0..5 {
-            alices.encrypt(keys, b"lost").unwrap();
+            alices.encrypt(keys, NOW, b"lost").unwrap();
         }
-        let message = alices.encrypt(keys, b"arrives").unwrap();
+        let message = alices.encrypt(keys, NOW, b"arrives").unwrap();
         if decrypt(&mut bobs, &message).is_some() {
             heard += 1;
         } else {
             refusals += 1;
         }
         bobs = restored(&bobs);
-        let answer = bobs.encrypt(rng, b"answer").unwrap();
+        let answer = bobs.encrypt(rng, NOW, b"answer").unwrap();
         decrypt(&mut alices, &answer);
     }
     assert_eq!((heard, refusals), (2, 4));

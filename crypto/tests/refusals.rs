@@ -8,22 +8,92 @@
 
 mod common;
 
-use common::{Device, NOW, alice_and_bob, begun, initial, rng};
-use sottovoce_crypto::statements::{DeviceId, X25519Key};
+use common::{Device, HANDSHAKE_LEN, NOW, alice_and_bob, begun, initial, rng};
+use sottovoce_crypto::statements::{DeviceId, KemPrekeyRole, X25519Key};
 use sottovoce_crypto::{
-    DecodeError, HandshakeError, IdentityKeyPair, OneTimePrekey, OneTimePrekeyPair, Party, PrekeyBundle,
-    Session, SessionMessage, SignedPrekeyPair, Suite,
+    DecodeError, HandshakeError, IdentityKeyPair, KemPrekeyPair, OneTimePrekey, OneTimePrekeyPair, Party,
+    PrekeyBundle, Prekeys, Session, SessionMessage, SignedPrekeyPair, Suite,
 };
 
 #[test]
 fn another_suite_is_refused_and_nothing_falls_back() {
     let rng = &mut rng(5);
     let (mut alices, _) = begun(rng);
-    let message = alices.encrypt(rng, b"hello").unwrap();
-    for suite in (0..=u8::MAX).filter(|&suite| suite != Suite::X3dh.byte()) {
+    let message = alices.encrypt(rng, NOW, b"hello").unwrap();
+    for suite in (0..=u8::MAX).filter(|&suite| suite != 0x01 && suite != 0x02) {
         let mut other = message.clone();
         other[2] = suite;
         assert_eq!(SessionMessage::decode(&other), Err(DecodeError::UnsupportedSuite));
+    }
+}
+
+#[test]
+fn a_handshake_of_one_suite_is_not_taken_up_in_the_other() {
+    let rng = &mut rng(6);
+    let (alice, bob) = alice_and_bob(rng);
+    let (identity, us) = (&bob.identity, &bob.party);
+    let pqxdh = initial(
+        &alice
+            .begin(rng, Suite::Pqxdh, &bob, true)
+            .encrypt(rng, NOW, b"hi")
+            .unwrap(),
+    );
+    let x3dh = initial(
+        &alice
+            .begin(rng, Suite::X3dh, &bob, true)
+            .encrypt(rng, NOW, b"hi")
+            .unwrap(),
+    );
+    let taken = Session::accept(NOW, identity, us, &alice.party, &bob.prekeys(&x3dh), &x3dh);
+    assert_eq!(taken.unwrap_err(), HandshakeError::OtherSuite);
+    let taken = Session::accept_x3dh(NOW, identity, us, &alice.party, &bob.x3dh_prekeys(&pqxdh), &pqxdh);
+    assert_eq!(taken.unwrap_err(), HandshakeError::OtherSuite);
+
+    // Somebody on the way takes the KEM out of a message.
+    let mut stripped = alice
+        .begin(rng, Suite::Pqxdh, &bob, true)
+        .encrypt(rng, NOW, b"hi")
+        .unwrap();
+    stripped[2] = Suite::X3dh.byte();
+    stripped.drain(2 + 42..2 + HANDSHAKE_LEN);
+    let stripped = initial(&stripped);
+    assert_eq!(stripped.suite(), Suite::X3dh);
+    assert_eq!(
+        bob.accept(&alice.party, &stripped).unwrap_err(),
+        HandshakeError::Refused,
+        "the suite is bound into the keys"
+    );
+}
+
+#[test]
+fn a_kem_prekey_that_is_not_the_peers_is_refused() {
+    let rng = &mut rng(7);
+    let (alice, bob) = alice_and_bob(rng);
+    let carol = Device::new(rng, "carol@one.example", 0xca);
+    let others = PrekeyBundle {
+        kem_prekey: carol.bundle().kem_prekey,
+        ..bob.bundle()
+    };
+    let for_another = KemPrekeyPair::generate(
+        rng,
+        &bob.identity,
+        DeviceId::from_bytes([0xff; 16]),
+        KemPrekeyRole::OneTime,
+        1,
+        NOW,
+    );
+    let for_another = PrekeyBundle {
+        kem_prekey: for_another
+            .unwrap()
+            .statement()
+            .clone()
+            .verify(&bob.party.identity_key)
+            .unwrap(),
+        ..bob.bundle()
+    };
+    for bundle in [others, for_another] {
+        let begun = Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, &bundle);
+        assert_eq!(begun.unwrap_err(), HandshakeError::NotTheirPrekey);
     }
 }
 
@@ -33,7 +103,7 @@ fn a_prekey_that_is_not_the_peers_is_refused() {
     let (alice, bob) = alice_and_bob(rng);
     let carol = Device::new(rng, "carol@one.example", 0xca);
     let begin = |rng: &mut _, bundle: &PrekeyBundle| {
-        Session::initiate(rng, &alice.identity, &alice.party, &bob.party, bundle).map(|_| ())
+        Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, bundle).map(|_| ())
     };
     assert_eq!(
         begin(rng, &carol.bundle()),
@@ -49,7 +119,7 @@ fn a_prekey_that_is_not_the_peers_is_refused() {
                 .clone()
                 .verify(&signer.party.identity_key)
                 .unwrap(),
-            one_time_prekey: None,
+            ..bob.bundle()
         }
     };
     let by_carol = of(rng, &carol, bob.party.device_id);
@@ -76,35 +146,54 @@ fn prekeys_that_the_message_does_not_name_are_refused() {
         SignedPrekeyPair::generate(rng, &bob.identity, DeviceId::from_bytes([1; 16]), 11, NOW).unwrap();
     let other_one_time = OneTimePrekeyPair::generate(rng, 23);
 
-    let attempt = |message: &_, signed: &_, one_time: Option<&_>| {
-        Session::accept(
-            NOW,
-            &bob.identity,
-            &bob.party,
-            &alice.party,
-            signed,
-            one_time,
-            message,
-        )
-        .map(|_| ())
+    let other_kem = KemPrekeyPair::generate(rng, &bob.identity, device_id, KemPrekeyRole::OneTime, 45, NOW);
+    let other_kem = other_kem.unwrap();
+
+    let attempt = |message: &_, prekeys: Prekeys<'_>| {
+        Session::accept(NOW, &bob.identity, &bob.party, &alice.party, &prekeys, message).map(|_| ())
     };
-    for bundle in [bob.bundle(), bob.bundle_without_one_time_prekey()] {
-        let mut alices = Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bundle).unwrap();
-        let message = &initial(&alices.encrypt(rng, b"hello").unwrap());
-        let named = bundle.one_time_prekey.map(|_| &bob.one_time_prekey);
-        let not_named = match named {
+    for one_time in [true, false] {
+        let mut alices = alice.begin(rng, Suite::Pqxdh, &bob, one_time);
+        let message = &initial(&alices.encrypt(rng, NOW, b"hello").unwrap());
+        let named = bob.prekeys(message);
+        let not_named = match named.one_time_prekey {
             Some(_) => None,
             None => Some(&bob.one_time_prekey),
         };
-        let others = Err(HandshakeError::OtherPrekeys);
-        assert_eq!(attempt(message, &other_signed, named), others);
-        assert_eq!(attempt(message, &foreign_signed, named), others);
-        assert_eq!(attempt(message, &bob.signed_prekey, not_named), others);
-        assert_eq!(
-            attempt(message, &bob.signed_prekey, Some(&other_one_time)),
-            others
-        );
-        assert_eq!(attempt(message, &bob.signed_prekey, named), Ok(()));
+        let other_role = if one_time {
+            &bob.last_resort
+        } else {
+            &bob.kem_prekey
+        };
+        for wrong in [
+            Prekeys {
+                signed_prekey: &other_signed,
+                ..named
+            },
+            Prekeys {
+                signed_prekey: &foreign_signed,
+                ..named
+            },
+            Prekeys {
+                one_time_prekey: not_named,
+                ..named
+            },
+            Prekeys {
+                one_time_prekey: Some(&other_one_time),
+                ..named
+            },
+            Prekeys {
+                kem_prekey: &other_kem,
+                ..named
+            },
+            Prekeys {
+                kem_prekey: other_role,
+                ..named
+            },
+        ] {
+            assert_eq!(attempt(message, wrong), Err(HandshakeError::OtherPrekeys));
+        }
+        assert_eq!(attempt(message, named), Ok(()));
     }
 }
 
@@ -112,21 +201,29 @@ fn prekeys_that_the_message_does_not_name_are_refused() {
 fn prekeys_of_the_same_number_and_another_secret_are_refused() {
     let rng = &mut rng(10);
     let (alice, bob) = alice_and_bob(rng);
-    let mut alices =
-        Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
-    let message = initial(&alices.encrypt(rng, b"hello").unwrap());
-    let signed = SignedPrekeyPair::generate(rng, &bob.identity, bob.party.device_id, 11, NOW).unwrap();
+    let device_id = bob.party.device_id;
+    let mut alices = alice.begin(rng, Suite::Pqxdh, &bob, true);
+    let message = initial(&alices.encrypt(rng, NOW, b"hello").unwrap());
+    let signed = SignedPrekeyPair::generate(rng, &bob.identity, device_id, 11, NOW).unwrap();
     let one_time = OneTimePrekeyPair::generate(rng, 22);
-    for (signed, one_time) in [(&signed, &bob.one_time_prekey), (&bob.signed_prekey, &one_time)] {
-        let refused = Session::accept(
-            NOW,
-            &bob.identity,
-            &bob.party,
-            &alice.party,
-            signed,
-            Some(one_time),
-            &message,
-        );
+    let kem =
+        KemPrekeyPair::generate(rng, &bob.identity, device_id, KemPrekeyRole::OneTime, 44, NOW).unwrap();
+    let named = bob.prekeys(&message);
+    for prekeys in [
+        Prekeys {
+            signed_prekey: &signed,
+            ..named
+        },
+        Prekeys {
+            one_time_prekey: Some(&one_time),
+            ..named
+        },
+        Prekeys {
+            kem_prekey: &kem,
+            ..named
+        },
+    ] {
+        let refused = Session::accept(NOW, &bob.identity, &bob.party, &alice.party, &prekeys, &message);
         assert_eq!(refused.unwrap_err(), HandshakeError::Refused);
     }
 }
@@ -136,7 +233,7 @@ fn a_device_holds_no_session_with_itself() {
     let rng = &mut rng(11);
     let (alice, bob) = alice_and_bob(rng);
     let begin = |rng: &mut _, us: &Party, them: &Party, bundle: &_| {
-        Session::initiate(rng, &alice.identity, us, them, bundle).map(|_| ())
+        Session::initiate(rng, NOW, &alice.identity, us, them, bundle).map(|_| ())
     };
     assert_eq!(
         begin(rng, &alice.party, &alice.party, &alice.bundle()),
@@ -161,8 +258,8 @@ fn a_device_holds_no_session_with_itself() {
     );
 
     let mut alices =
-        Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
-    let message = initial(&alices.encrypt(rng, b"hello").unwrap());
+        Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
+    let message = initial(&alices.encrypt(rng, NOW, b"hello").unwrap());
     assert_eq!(
         bob.accept(&bob.party, &message).unwrap_err(),
         HandshakeError::SameDevice
@@ -174,18 +271,17 @@ fn a_key_pair_that_is_not_ours_is_refused() {
     let rng = &mut rng(13);
     let (alice, bob) = alice_and_bob(rng);
     let other = IdentityKeyPair::generate(rng);
-    let begun = Session::initiate(rng, &other, &alice.party, &bob.party, &bob.bundle());
+    let begun = Session::initiate(rng, NOW, &other, &alice.party, &bob.party, &bob.bundle());
     assert_eq!(begun.unwrap_err(), HandshakeError::NotOurKey);
     let mut alices =
-        Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
-    let message = initial(&alices.encrypt(rng, b"hello").unwrap());
+        Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
+    let message = initial(&alices.encrypt(rng, NOW, b"hello").unwrap());
     let accepted = Session::accept(
         NOW,
         &other,
         &bob.party,
         &alice.party,
-        &bob.signed_prekey,
-        Some(&bob.one_time_prekey),
+        &bob.prekeys(&message),
         &message,
     );
     assert_eq!(accepted.unwrap_err(), HandshakeError::NotOurKey);
@@ -209,7 +305,7 @@ fn a_one_time_prekey_that_contributes_nothing_is_refused() {
         }),
         ..bob.bundle()
     };
-    let refused = Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bundle);
+    let refused = Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, &bundle);
     assert_eq!(refused.unwrap_err(), HandshakeError::Refused);
 }
 
@@ -222,9 +318,9 @@ fn a_signed_prekey_that_contributes_nothing_is_refused() {
     let statement = bob.identity.sign_prekey(prekey).unwrap();
     let bundle = PrekeyBundle {
         signed_prekey: statement.verify(&bob.party.identity_key).unwrap(),
-        one_time_prekey: None,
+        ..bob.bundle_of_last_resort()
     };
-    let refused = Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bundle);
+    let refused = Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, &bundle);
     assert_eq!(refused.unwrap_err(), HandshakeError::Refused);
 }
 
@@ -233,10 +329,10 @@ fn an_initial_message_whose_keys_contribute_nothing_is_refused() {
     let rng = &mut rng(16);
     let (alice, bob) = alice_and_bob(rng);
     let mut alices =
-        Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
-    let bytes = alices.encrypt(rng, b"hello").unwrap();
+        Session::initiate(rng, NOW, &alice.identity, &alice.party, &bob.party, &bob.bundle()).unwrap();
+    let bytes = alices.encrypt(rng, NOW, b"hello").unwrap();
     // The ephemeral key, then the ratchet key.
-    for position in [12, 44] {
+    for position in [12, 2 + HANDSHAKE_LEN] {
         let mut forged = bytes.clone();
         forged[position..position + 32].copy_from_slice(point_of_small_order().as_bytes());
         assert_eq!(

@@ -26,11 +26,10 @@ const KEM_NONE: u8 = 0x00;
 const KEM_OFFER: u8 = 0x01;
 const KEM_ANSWER: u8 = 0x02;
 
-/// Longest stored session, in bytes. A classical one has at most 317; one of PQXDH has 1417 before its
-/// first answer, at most 1417 with a KEM exchange under way, and at most 329 otherwise.
-pub const MAX_SESSION_LEN: usize = FIXED_LEN + 12 + SENDING_LEN + 1 + KemCiphertext::LEN + RECEIVING_LEN;
+/// Longest stored session, in bytes, with a KEM key that waits for our answer. Without a KEM exchange under
+/// way a session of PQXDH has at most 253, before its first answer 1319; one of X3DH has at most 241.
+pub const MAX_SESSION_LEN: usize = FIXED_LEN + 12 + RECEIVING_LEN + 4 + 1 + MlKemKey::LEN;
 const FIXED_LEN: usize = 2 + 1 + 32 + 32 + 32 + 1;
-const SENDING_LEN: usize = 32 + 32 + 4 + 4;
 const RECEIVING_LEN: usize = 32 + 32 + 4;
 
 impl Session {
