@@ -21,6 +21,7 @@
 use crate::primitives::kem::{KemCiphertext, KemKeyPair};
 use crate::ratchet::KemPart;
 use crate::secret::redacted_debug;
+use crate::suite::Suite;
 
 /// Diffie-Hellman steps after which a KEM exchange is due: 50, so that its 2.3 KB are spread over some
 /// fifty chains.
@@ -40,6 +41,14 @@ pub(crate) struct Healing {
 }
 
 impl Healing {
+    /// The handshake of a suite with a KEM is its first exchange.
+    pub(crate) fn begin(suite: Suite, now_ms: u64) -> Option<Self> {
+        match suite {
+            Suite::X3dh => None,
+            Suite::Pqxdh => Some(Self::exchanged(now_ms)),
+        }
+    }
+
     /// A KEM secret has gone in, now.
     pub(crate) fn exchanged(now_ms: u64) -> Self {
         Self {

@@ -22,8 +22,9 @@
 mod chain;
 mod header;
 mod healing;
+mod receive;
 mod root;
-mod step;
+mod send;
 
 pub(crate) use chain::{ReceivingChain, SendingChain};
 pub(crate) use header::{KemPart, RatchetHeader};
@@ -32,8 +33,9 @@ pub(crate) use root::RootKey;
 
 pub use healing::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS};
 
-use sottovoce_statements::MlKemKey;
+use sottovoce_statements::{MlKemKey, X25519Key};
 
+use crate::primitives::dh::{SharedSecret, X25519KeyPair};
 use crate::suite::Suite;
 
 /// The ratchet itself. Keys of skipped messages are kept elsewhere, in
@@ -70,4 +72,13 @@ pub(crate) enum Turn {
         previous: u32,
         offer: Option<MlKemKey>,
     },
+}
+
+/// Diffie-Hellman of ratchet keys. `None` if theirs contributes nothing, or is ours come back to us: the
+/// two directions never share a key.
+fn agree(ours: &X25519KeyPair, theirs: &X25519Key) -> Option<SharedSecret> {
+    if ours.public() == theirs {
+        return None;
+    }
+    ours.secret().diffie_hellman(theirs)
 }

@@ -125,14 +125,14 @@ fn take_up(
     let suite = agreement.header.suite();
     let our_prekey = prekeys.signed_prekey.pair();
     let header = &message.ratchet.header;
-    let (key, skipped, ratchet) = Ratchet::respond(now_ms, suite, agreement.root_key, our_prekey, header)
+    let turned = Ratchet::respond(now_ms, suite, &agreement.root_key, our_prekey, header)
         .ok_or(HandshakeError::Refused)?;
 
     let mut session = Session {
         handshake_digest: agreement.header.digest(),
         associated_data: agreement.associated_data,
         unanswered: None,
-        ratchet,
+        ratchet: turned.ratchet,
         skipped: SkippedKeys::default(),
     };
     let mut prefix = Vec::with_capacity(MAX_PREFIX_LEN);
@@ -140,8 +140,8 @@ fn take_up(
         .ratchet
         .write_prefix(Some(&message.handshake), &mut prefix);
     let bound = session.bind(&prefix);
-    let plaintext = open(suite, &key, &bound, &message.ratchet).ok_or(HandshakeError::Refused)?;
-    let change = session.skipped.commit(None, skipped, now_ms);
+    let plaintext = open(suite, &turned.key, &bound, &message.ratchet).ok_or(HandshakeError::Refused)?;
+    let change = session.skipped.commit(None, turned.skipped, now_ms);
     let skipped = SkippedChanges::new(change, &session.skipped);
     Ok((session, Decrypted { plaintext, skipped }))
 }

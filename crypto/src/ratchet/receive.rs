@@ -1,18 +1,15 @@
-//! The moves of the ratchet. Sending moves it at once; receiving yields what it would move to, and nothing
-//! changes until the message has authenticated.
+//! The moves of receiving. They yield what the ratchet would move to; nothing changes until the message has
+//! authenticated.
 
 use alloc::vec::Vec;
 
-use rand_core::CryptoRng;
 use sottovoce_statements::{MlKemKey, X25519Key};
 
 use crate::chain::{ChainKey, MAX_FORWARD_JUMP, MessageKey};
-use crate::error::EncryptError;
-use crate::primitives::dh::{SharedSecret, X25519KeyPair};
-use crate::primitives::kem::{KemKeyPair, encapsulate};
+use crate::primitives::dh::X25519KeyPair;
 use crate::ratchet::root::KemExchange;
 use crate::ratchet::{
-    Healing, KemPart, Ratchet, RatchetHeader, ReceivingChain, RootKey, SendingChain, SendingKem, Turn,
+    Healing, KemPart, Ratchet, RatchetHeader, ReceivingChain, RootKey, SendingKem, Turn, agree,
 };
 use crate::session::SkippedKeyId;
 use crate::suite::Suite;
@@ -24,6 +21,13 @@ pub(crate) struct Received {
     pub(crate) next: Next,
 }
 
+/// What the first message of a chain comes to.
+pub(crate) struct TurnedOver {
+    pub(crate) key: MessageKey,
+    pub(crate) skipped: Vec<(SkippedKeyId, MessageKey)>,
+    pub(crate) ratchet: Ratchet,
+}
+
 /// What a received message moves.
 pub(crate) enum Next {
     /// The chain we receive on.
@@ -33,91 +37,24 @@ pub(crate) enum Next {
 }
 
 impl Ratchet {
-    /// The initiator's ratchet: the responder's signed prekey serves as its first ratchet key (Double
-    /// Ratchet section 7.1). `None` if that key contributes nothing.
-    pub(crate) fn initiate<R: CryptoRng + ?Sized>(
-        rng: &mut R,
-        now_ms: u64,
-        suite: Suite,
-        root_key: &RootKey,
-        their_prekey: &X25519Key,
-    ) -> Option<Self> {
-        let ours = X25519KeyPair::generate(rng);
-        let (root_key, chain_key) = root_key.step(suite, &agree(&ours, their_prekey)?);
-        let sending = SendingChain::new(ours, chain_key, 0, None);
-        Some(Self {
-            root_key,
-            turn: Turn::Opening { sending },
-            healing: begin_healing(suite, now_ms).map(Healing::stepped),
-        })
-    }
-
     /// What the first message with `header` would come to on the responder's side.
     pub(crate) fn respond(
         now_ms: u64,
         suite: Suite,
-        root_key: RootKey,
+        root_key: &RootKey,
         our_prekey: &X25519KeyPair,
         header: &RatchetHeader,
-    ) -> Option<(MessageKey, Vec<(SkippedKeyId, MessageKey)>, Self)> {
+    ) -> Option<TurnedOver> {
         let begun = Step {
-            root_key: &root_key,
+            root_key,
             suite,
-            healing: begin_healing(suite, now_ms),
+            healing: Healing::begin(suite, now_ms),
             ours: our_prekey,
             kem: None,
             sent: 0,
             ended: None,
         };
         begun.turn_over(now_ms, header, None)
-    }
-
-    /// Header and key of the next message to send. Makes a new ratchet key if theirs is the newest.
-    pub(crate) fn send<R: CryptoRng + ?Sized>(
-        &mut self,
-        rng: &mut R,
-        now_ms: u64,
-    ) -> Result<(RatchetHeader, MessageKey), EncryptError> {
-        let suite = self.suite();
-        match &mut self.turn {
-            Turn::Opening { sending } | Turn::Leading { sending, .. } => {
-                sending.advance().ok_or(EncryptError::Exhausted)
-            }
-            Turn::Following {
-                receiving,
-                previous,
-                offer,
-            } => {
-                let ours = X25519KeyPair::generate(rng);
-                let shared = agree(&ours, &receiving.theirs).ok_or(EncryptError::Exhausted)?;
-                let begun = begin_chain(
-                    rng,
-                    now_ms,
-                    suite,
-                    &self.root_key,
-                    &shared,
-                    offer.as_ref(),
-                    self.healing,
-                );
-                let mut sending = SendingChain::new(ours, begun.chain_key, *previous, begun.kem);
-                let first = sending.advance().ok_or(EncryptError::Exhausted)?;
-                let receiving = receiving.clone();
-                self.root_key = begun.root_key;
-                self.healing = begun.healing;
-                self.turn = Turn::Leading { sending, receiving };
-                Ok(first)
-            }
-        }
-    }
-
-    /// What every message of the chain we send on carries, if anything.
-    pub(crate) fn sending_kem(&self) -> Option<KemPart> {
-        match &self.turn {
-            Turn::Opening { sending } | Turn::Leading { sending, .. } => {
-                sending.kem.as_ref().map(SendingKem::part)
-            }
-            Turn::Following { .. } => None,
-        }
     }
 
     /// Whether `key` is the one their current chain is under.
@@ -155,11 +92,11 @@ impl Ratchet {
             sent: sending.next,
             ended,
         };
-        let (key, skipped, ratchet) = step.turn_over(now_ms, header, kem)?;
+        let turned = step.turn_over(now_ms, header, kem)?;
         Some(Received {
-            key,
-            skipped,
-            next: Next::TurnOver(ratchet),
+            key: turned.key,
+            skipped: turned.skipped,
+            next: Next::TurnOver(turned.ratchet),
         })
     }
 
@@ -207,12 +144,7 @@ struct Step<'a> {
 impl Step<'_> {
     /// The Diffie-Hellman step of receiving: what is left of the chain that ended is kept as skipped keys,
     /// and a new chain begins.
-    fn turn_over(
-        self,
-        now_ms: u64,
-        header: &RatchetHeader,
-        kem: Option<&KemPart>,
-    ) -> Option<(MessageKey, Vec<(SkippedKeyId, MessageKey)>, Ratchet)> {
+    fn turn_over(self, now_ms: u64, header: &RatchetHeader, kem: Option<&KemPart>) -> Option<TurnedOver> {
         let left = match self.ended {
             Some(chain) => chain.jump_to(header.previous, MAX_FORWARD_JUMP)?,
             None => 0,
@@ -239,7 +171,11 @@ impl Step<'_> {
             },
             healing,
         };
-        Some((key, skipped, ratchet))
+        Some(TurnedOver {
+            key,
+            skipped,
+            ratchet,
+        })
     }
 
     /// What our own chain carried says what theirs must carry: an offer wants its answer, and nothing else
@@ -276,67 +212,6 @@ impl Step<'_> {
             }
         }
     }
-}
-
-/// What a chain of ours begins with.
-struct Begun {
-    root_key: RootKey,
-    chain_key: ChainKey,
-    kem: Option<SendingKem>,
-    healing: Option<Healing>,
-}
-
-/// The Diffie-Hellman step of sending: an offer is answered, and if none is and it is time, one is made.
-fn begin_chain<R: CryptoRng + ?Sized>(
-    rng: &mut R,
-    now_ms: u64,
-    suite: Suite,
-    root_key: &RootKey,
-    shared: &SharedSecret,
-    offer: Option<&MlKemKey>,
-    healing: Option<Healing>,
-) -> Begun {
-    if let Some(key) = offer {
-        let (ciphertext, secret) = encapsulate(rng, key);
-        let exchange = KemExchange {
-            shared: secret,
-            key,
-            ciphertext: &ciphertext,
-        };
-        let (root_key, chain_key) = root_key.step_with_kem(suite, shared, &exchange);
-        return Begun {
-            root_key,
-            chain_key,
-            kem: Some(SendingKem::Answer(ciphertext)),
-            healing: Some(Healing::exchanged(now_ms)),
-        };
-    }
-    let (root_key, chain_key) = root_key.step(suite, shared);
-    let healing = healing.map(Healing::stepped);
-    let due = healing.is_some_and(|healing| healing.is_due(now_ms));
-    Begun {
-        root_key,
-        chain_key,
-        kem: due.then(|| SendingKem::Offer(KemKeyPair::generate(rng))),
-        healing,
-    }
-}
-
-/// The handshake of a suite with a KEM is its first exchange.
-fn begin_healing(suite: Suite, now_ms: u64) -> Option<Healing> {
-    match suite {
-        Suite::X3dh => None,
-        Suite::Pqxdh => Some(Healing::exchanged(now_ms)),
-    }
-}
-
-/// Diffie-Hellman of ratchet keys. `None` if theirs contributes nothing, or is ours come back to us: the
-/// two directions never share a key.
-fn agree(ours: &X25519KeyPair, theirs: &X25519Key) -> Option<SharedSecret> {
-    if ours.public() == theirs {
-        return None;
-    }
-    ours.secret().diffie_hellman(theirs)
 }
 
 fn with_room_for(jump: u32) -> Vec<(SkippedKeyId, MessageKey)> {
