@@ -71,7 +71,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod attachment;
 mod chain;
+mod chunks;
 mod codec;
 mod error;
 mod handshake;
@@ -87,6 +89,11 @@ mod suite;
 
 pub use sottovoce_statements as statements;
 
+pub use attachment::{
+    ATTACHMENT_CHUNK_LEN, ATTACHMENT_HEADER_LEN, AttachmentOpenError, AttachmentOpener, AttachmentPointer,
+    AttachmentPointerError, AttachmentSealError, AttachmentSealer, MAX_ATTACHMENT_LEN,
+    MIN_PADDED_ATTACHMENT_LEN, SEALED_ATTACHMENT_CHUNK_LEN, open_attachment, seal_attachment,
+};
 pub use chain::{MAX_FORWARD_JUMP, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
 pub use error::{
     DecodeError, DecryptError, EncryptError, HandshakeError, OpenError, PassphraseError, SealError,
