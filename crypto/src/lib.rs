@@ -82,6 +82,7 @@ mod message;
 mod padding;
 mod primitives;
 mod ratchet;
+mod sealed_sender;
 mod secret;
 mod session;
 mod storage;
@@ -106,6 +107,11 @@ pub use keys::{
 pub use message::{InitialMessage, RatchetMessage, SessionMessage};
 pub use padding::{MAX_PLAINTEXT_LEN, MIN_BUCKET_LEN};
 pub use ratchet::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS};
+pub use sealed_sender::{
+    AccessKey, ClaimedSender, ConfirmError, ConfirmedSender, ENVELOPE_OVERHEAD, EnvelopeDecodeError,
+    EnvelopeOpenError, EnvelopeSealError, EnvelopeSender, MAX_SEALED_MESSAGE_LEN, OpenedEnvelope,
+    SealedEnvelope, seal_envelope,
+};
 pub use session::{Decrypted, MAX_SESSION_LEN, Session, SkippedChanges, SkippedKeyId, SkippedKeyRecord};
 pub use storage::{MAX_RECORD_LEN, StorageKey};
 pub use suite::Suite;

@@ -6,16 +6,19 @@
     reason = "a failing test is supposed to stop there"
 )]
 
-mod common;
-
-use common::rng;
 use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 use sottovoce_crypto::{
     ATTACHMENT_CHUNK_LEN, ATTACHMENT_HEADER_LEN, AttachmentOpenError, AttachmentOpener, AttachmentPointer,
     AttachmentPointerError, AttachmentSealError, AttachmentSealer, MAX_ATTACHMENT_LEN,
     SEALED_ATTACHMENT_CHUNK_LEN, open_attachment, seal_attachment,
 };
+
+fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
 
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 251) as u8).collect()
