@@ -32,6 +32,37 @@ pub const ENVELOPE_OVERHEAD: usize = PREFIX_LEN + EnvelopeSender::LEN + TAG_LEN;
 /// Nothing in the envelope proves who the sender is: `message`, from
 /// [`Session::encrypt`](crate::Session::encrypt) in a session with the recipient, does.
 ///
+/// ```
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # let rng = &mut ChaCha20Rng::from_seed([1; 32]);
+/// # let message = b"from Session::encrypt";
+/// use sottovoce_crypto::statements::{Address, DeviceId};
+/// use sottovoce_crypto::{
+///     AccountKeyPair, EnvelopeSender, IdentityKeyPair, Party, SealedEnvelope, seal_envelope,
+/// };
+///
+/// let bobs_identity = IdentityKeyPair::generate(rng);
+/// let bob = Party {
+///     address: Address::parse("bob@chat.example")?,
+///     device_id: DeviceId::from_bytes([0xb0; 16]),
+///     account_key: AccountKeyPair::generate(rng).public(),
+///     identity_key: bobs_identity.public(),
+/// };
+/// let sender = EnvelopeSender {
+///     address: Address::parse("alice@chat.example")?,
+///     device_id: DeviceId::from_bytes([0xa1; 16]),
+///     manifest_version: 1,
+///     manifest_hash: [7; 32],
+/// };
+/// let bytes = seal_envelope(rng, &sender, &bob, message)?;
+///
+/// let opened = SealedEnvelope::decode(&bytes)?.open(&bobs_identity, &bob)?;
+/// assert_eq!(opened.sender().claimed(), &sender);
+/// assert_eq!(opened.message(), message);
+/// // Now Bob's session with Alice's device decrypts the message, within `OpenedEnvelope::confirm`.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`EnvelopeSealError`] when the message is too long for an envelope, or the sender on no manifest.
 pub fn seal_envelope<R: CryptoRng + ?Sized>(
