@@ -87,6 +87,7 @@ pub(crate) enum StateKind {
     OneTimePrekey = 0x03,
     KemPrekey = 0x04,
     SkippedKey = 0x05,
+    AccessKey = 0x08,
 }
 
 pub(crate) fn begin_state(kind: StateKind, bytes: &mut Vec<u8>) {

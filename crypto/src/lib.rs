@@ -71,7 +71,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod attachment;
 mod chain;
+mod chunks;
 mod codec;
 mod error;
 mod handshake;
@@ -80,6 +82,7 @@ mod message;
 mod padding;
 mod primitives;
 mod ratchet;
+mod sealed_sender;
 mod secret;
 mod session;
 mod storage;
@@ -87,6 +90,11 @@ mod suite;
 
 pub use sottovoce_statements as statements;
 
+pub use attachment::{
+    ATTACHMENT_CHUNK_LEN, ATTACHMENT_HEADER_LEN, AttachmentOpenError, AttachmentOpener, AttachmentPointer,
+    AttachmentPointerError, AttachmentSealError, AttachmentSealer, MAX_ATTACHMENT_LEN,
+    MIN_PADDED_ATTACHMENT_LEN, SEALED_ATTACHMENT_CHUNK_LEN, open_attachment, seal_attachment,
+};
 pub use chain::{MAX_FORWARD_JUMP, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
 pub use error::{
     DecodeError, DecryptError, EncryptError, HandshakeError, OpenError, PassphraseError, SealError,
@@ -99,6 +107,11 @@ pub use keys::{
 pub use message::{InitialMessage, RatchetMessage, SessionMessage};
 pub use padding::{MAX_PLAINTEXT_LEN, MIN_BUCKET_LEN};
 pub use ratchet::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS};
+pub use sealed_sender::{
+    AccessKey, ClaimedSender, ConfirmError, ConfirmedSender, ENVELOPE_OVERHEAD, EnvelopeDecodeError,
+    EnvelopeOpenError, EnvelopeSealError, EnvelopeSender, MAX_SEALED_MESSAGE_LEN, OpenedEnvelope,
+    SealedEnvelope, seal_envelope,
+};
 pub use session::{Decrypted, MAX_SESSION_LEN, Session, SkippedChanges, SkippedKeyId, SkippedKeyRecord};
 pub use storage::{MAX_RECORD_LEN, StorageKey};
 pub use suite::Suite;

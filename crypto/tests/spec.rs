@@ -94,13 +94,18 @@ fn every_rule_is_in_the_table_and_every_test_named_exists() {
 #[test]
 fn the_limits_are_as_the_specification_says() {
     use sottovoce_crypto::{
-        MAX_FORWARD_JUMP, MAX_PLAINTEXT_LEN, MAX_RECORD_LEN, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS,
-        MIN_BUCKET_LEN, statements,
+        ATTACHMENT_CHUNK_LEN, ATTACHMENT_HEADER_LEN, ENVELOPE_OVERHEAD, MAX_ATTACHMENT_LEN, MAX_FORWARD_JUMP,
+        MAX_PLAINTEXT_LEN, MAX_RECORD_LEN, MAX_SEALED_MESSAGE_LEN, MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS,
+        MIN_BUCKET_LEN, MIN_PADDED_ATTACHMENT_LEN, SEALED_ATTACHMENT_CHUNK_LEN, statements,
     };
     assert_eq!((MAX_FORWARD_JUMP, MAX_SKIPPED_KEYS), (2_000, 2_000));
     assert_eq!(MAX_SKIPPED_AGE_MS, 7 * 86_400_000);
     assert_eq!((MIN_BUCKET_LEN, MAX_PLAINTEXT_LEN), (256, 65_536));
     assert_eq!(MAX_RECORD_LEN, 16 << 20);
+    assert_eq!((ENVELOPE_OVERHEAD, MAX_SEALED_MESSAGE_LEN), (267, 73_728));
+    assert_eq!((ATTACHMENT_CHUNK_LEN, MAX_ATTACHMENT_LEN), (65_536, 1 << 32));
+    assert_eq!((ATTACHMENT_HEADER_LEN, MIN_PADDED_ATTACHMENT_LEN), (5, 4_096));
+    assert_eq!(SEALED_ATTACHMENT_CHUNK_LEN, 65_552);
     assert_eq!(statements::MAX_STATEMENT_LEN, 1_536);
     assert_eq!(
         (statements::MAX_NAME_LEN, statements::MAX_SERVER_NAME_LEN),

@@ -11,7 +11,9 @@
 )]
 
 mod decoders;
+mod sealed;
 mod two_parties;
 
 pub use decoders::{session_message, state, statement};
+pub use sealed::{attachment, sealed_envelope};
 pub use two_parties::two_parties;

@@ -10,7 +10,9 @@ use std::fs;
 use std::path::Path;
 
 use sottovoce_crypto::statements::{AuthChallenge, DeviceBinding, DeviceManifest, Signed, SignedPrekey};
-use sottovoce_crypto::{OneTimePrekeyPair, Session, SessionMessage, SignedPrekeyPair};
+use sottovoce_crypto::{
+    AttachmentPointer, OneTimePrekeyPair, SealedEnvelope, Session, SessionMessage, SignedPrekeyPair,
+};
 
 /// Runs a target on each of its seeds, on each with one byte changed, and on each cut short.
 fn run(target: &str, fuzz: fn(&[u8]), is_good: fn(&[u8]) -> bool) {
@@ -30,6 +32,20 @@ fn run(target: &str, fuzz: fn(&[u8]), is_good: fn(&[u8]) -> bool) {
         count += 1;
     }
     assert!(count > 1, "{target} has seeds");
+}
+
+#[test]
+fn the_seeds_of_attachment_hold() {
+    run("attachment", sottovoce_fuzz::attachment, |seed| {
+        AttachmentPointer::from_bytes(seed).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_sealed_envelope_hold() {
+    run("sealed_envelope", sottovoce_fuzz::sealed_envelope, |seed| {
+        SealedEnvelope::decode(seed).is_ok()
+    });
 }
 
 #[test]

@@ -106,3 +106,29 @@ fn decrypt<C: AeadInOut>(
         .map_err(|_| AeadError)?;
     Ok(buffer)
 }
+
+/// Encrypts a chunk where it lies. Returns the tag.
+pub(crate) fn seal_in_place(
+    key: &[u8; 32],
+    nonce: &[u8; NONCE_LEN],
+    associated_data: &[u8],
+    text: &mut [u8],
+) -> Result<[u8; TAG_LEN], AeadError> {
+    ChaCha20Poly1305::new(key.into())
+        .encrypt_inout_detached(nonce.into(), associated_data, text.into())
+        .map(Into::into)
+        .map_err(|_| AeadError)
+}
+
+/// Decrypts a chunk where it lies, if it authenticates. Otherwise it is left as it was.
+pub(crate) fn open_in_place(
+    key: &[u8; 32],
+    nonce: &[u8; NONCE_LEN],
+    associated_data: &[u8],
+    text: &mut [u8],
+    tag: &[u8; TAG_LEN],
+) -> Result<(), AeadError> {
+    ChaCha20Poly1305::new(key.into())
+        .decrypt_inout_detached(nonce.into(), associated_data, text.into(), tag.into())
+        .map_err(|_| AeadError)
+}

@@ -32,6 +32,7 @@
 
 extern crate alloc;
 
+mod access_key;
 mod address;
 mod binding;
 mod challenge;
@@ -43,6 +44,7 @@ mod manifest;
 mod prekey;
 mod signed;
 
+pub use access_key::{AccessKeyHash, AccessKeyHashError};
 pub use address::{Address, AddressError, DeviceId, MAX_NAME_LEN, MAX_SERVER_NAME_LEN, ServerName};
 pub use binding::DeviceBinding;
 pub use challenge::{AuthChallenge, MAX_NONCE_LEN};
