@@ -14,11 +14,11 @@ use crate::secret::{Secret32, redacted_debug};
 /// Length of the seed a key pair is made from, in bytes: `d`, then `z` (FIPS 203 section 7.1).
 pub(crate) const KEM_SEED_LEN: usize = 64;
 
-/// An ML-KEM-768 key pair of ours, kept as its seed: the expanded secret is 37 times as long and made
-/// again in less time than it takes to load.
+/// An ML-KEM-768 key pair of ours, stored as its seed.
 #[derive(Clone)]
 pub(crate) struct KemKeyPair {
     seed: Box<Zeroizing<[u8; KEM_SEED_LEN]>>,
+    secret: ExpandedSecret,
     public: MlKemKey,
 }
 
@@ -49,22 +49,32 @@ impl KemKeyPair {
     /// The shared secret in `ciphertext`. One that was not made for this key gives a secret that nobody
     /// else has (FIPS 203's implicit rejection).
     pub(crate) fn decapsulate(&self, ciphertext: &KemCiphertext) -> KemSharedSecret {
-        let (mut secret, _) = mlkem768::generate_key_pair(**self.seed).into_parts();
-        let mut shared = mlkem768::decapsulate(&secret, &(&*ciphertext.0).into());
-        // The library does not erase its secrets.
-        secret.index_mut(0..mlkem768::MlKem768PrivateKey::len()).zeroize();
+        let mut shared = mlkem768::decapsulate(&self.secret.0, &(&*ciphertext.0).into());
         KemSharedSecret::take(&mut shared)
     }
 
     fn from_seed(seed: Box<Zeroizing<[u8; KEM_SEED_LEN]>>) -> Option<Self> {
-        let (mut secret, public) = mlkem768::generate_key_pair(**seed).into_parts();
-        secret.index_mut(0..mlkem768::MlKem768PrivateKey::len()).zeroize();
-        let public = MlKemKey::from_slice(public.as_slice()).ok()?;
-        Some(Self { seed, public })
+        let (secret, public) = mlkem768::generate_key_pair(**seed).into_parts();
+        Some(Self {
+            seed,
+            secret: ExpandedSecret(Box::new(secret)),
+            public: MlKemKey::from_slice(public.as_slice()).ok()?,
+        })
     }
 }
 
 redacted_debug!(KemKeyPair);
+
+/// What the seed expands to. The library does not erase it.
+#[derive(Clone)]
+struct ExpandedSecret(Box<mlkem768::MlKem768PrivateKey>);
+
+impl Drop for ExpandedSecret {
+    fn drop(&mut self) {
+        let whole = 0..mlkem768::MlKem768PrivateKey::len();
+        self.0.index_mut(whole).zeroize();
+    }
+}
 
 /// Draws a secret and wraps it for `key`.
 pub(crate) fn encapsulate<R: CryptoRng + ?Sized>(

@@ -1,7 +1,5 @@
 //! The ways into a session: begin one or take one up, in PQXDH or, by explicit choice, in plain X3DH.
 
-use alloc::vec::Vec;
-
 use rand_core::CryptoRng;
 
 use crate::chain::SkippedKeys;
@@ -10,7 +8,7 @@ use crate::handshake::{
     Agreement, Ours, Party, PrekeyBundle, Prekeys, Theirs, X3dhPrekeyBundle, X3dhPrekeys,
 };
 use crate::keys::IdentityKeyPair;
-use crate::message::{InitialMessage, MAX_PREFIX_LEN};
+use crate::message::InitialMessage;
 use crate::ratchet::Ratchet;
 use crate::session::{Decrypted, Session, SkippedChanges, open};
 use crate::suite::Suite;
@@ -135,11 +133,7 @@ fn take_up(
         ratchet: turned.ratchet,
         skipped: SkippedKeys::default(),
     };
-    let mut prefix = Vec::with_capacity(MAX_PREFIX_LEN);
-    message
-        .ratchet
-        .write_prefix(Some(&message.handshake), &mut prefix);
-    let bound = session.bind(&prefix);
+    let bound = session.bound_to(Some(&message.handshake), &message.ratchet);
     let plaintext = open(suite, &turned.key, &bound, &message.ratchet).ok_or(HandshakeError::Refused)?;
     let change = session.skipped.commit(None, turned.skipped, now_ms);
     let skipped = SkippedChanges::new(change, &session.skipped);

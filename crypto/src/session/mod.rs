@@ -65,7 +65,7 @@ impl Session {
         let mut message = Zeroizing::new(Vec::with_capacity(MAX_PREFIX_LEN + padded_len + TAG_LEN));
         write_prefix(self.unanswered.as_ref(), &header, kem.as_ref(), &mut message);
         let start = message.len();
-        let bound = self.bind(&message);
+        let bound = [self.associated_data.as_slice(), &message].concat();
         pad_onto(&mut message, plaintext).ok_or(EncryptError::TooLong)?;
         message_key
             .seal(&message_info(self.suite()), &bound, &mut message, start)
@@ -109,9 +109,7 @@ impl Session {
         message: &RatchetMessage,
     ) -> Result<Decrypted, DecryptError> {
         let suite = self.suite();
-        let mut prefix = Vec::with_capacity(MAX_PREFIX_LEN);
-        message.write_prefix(handshake, &mut prefix);
-        let bound = self.bind(&prefix);
+        let bound = self.bound_to(handshake, message);
         let id = SkippedKeyId {
             ratchet_key: message.header.ratchet_key,
             number: message.header.number,
@@ -156,8 +154,11 @@ impl Session {
 
     /// What a message's tag covers besides the ciphertext: the session's associated data, then everything
     /// in front of the ciphertext.
-    fn bind(&self, prefix: &[u8]) -> Vec<u8> {
-        [self.associated_data.as_slice(), prefix].concat()
+    fn bound_to(&self, handshake: Option<&HandshakeHeader>, message: &RatchetMessage) -> Vec<u8> {
+        let mut bound = Vec::with_capacity(self.associated_data.len() + MAX_PREFIX_LEN);
+        bound.extend_from_slice(&self.associated_data);
+        message.write_prefix(handshake, &mut bound);
+        bound
     }
 }
 
