@@ -42,6 +42,7 @@ mod kem_prekey;
 mod keys;
 mod manifest;
 mod prekey;
+mod roster;
 mod signed;
 
 pub use access_key::{AccessKeyHash, AccessKeyHashError};
@@ -53,6 +54,10 @@ pub use kem_prekey::{KemPrekey, KemPrekeyRole};
 pub use keys::{AccountKey, IdentityKey, KeyError, SigningKeyKind, X25519Key};
 pub use manifest::{DeviceManifest, MAX_DEVICES, ManifestDevice, ManifestHash};
 pub use prekey::SignedPrekey;
+pub use roster::{
+    Account, ChannelId, EntrySigner, MAX_BANNED, MAX_MEMBERS, MAX_RECENT_ENTRIES, MAX_ROSTER_ENTRY_LEN,
+    ROSTER_SALT_LEN, Role, Roster, RosterChange, RosterEntry, RosterHead, RosterMember, RosterView,
+};
 pub use signed::{
     MAX_STATEMENT_LEN, Purpose, SIGNATURE_LEN, Signed, Statement, StatementError, Verified, VerifyError,
 };

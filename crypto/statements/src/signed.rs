@@ -37,6 +37,8 @@ pub enum Purpose {
     AuthChallenge = 0x04,
     /// [`KemPrekey`](crate::KemPrekey), by a device identity key.
     KemPrekey = 0x05,
+    /// [`RosterEntry`](crate::RosterEntry), by a device identity key.
+    RosterEntry = 0x06,
 }
 
 /// Something that can be signed: a purpose, a kind of signer and a body with one encoding.
