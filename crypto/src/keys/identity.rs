@@ -3,16 +3,16 @@
 use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use sottovoce_statements::{
-    AuthChallenge, DeviceBinding, IdentityKey, KemPrekey, KeyError, Signed, SignedPrekey, Statement,
-    StatementError,
+    AuthChallenge, DeviceBinding, EntrySigner, IdentityKey, KemPrekey, KeyError, ROSTER_SALT_LEN,
+    RosterEntry, Signed, SignedPrekey, Statement, StatementError,
 };
 use zeroize::Zeroizing;
 
 use crate::primitives::dh::{X25519Secret, identity_secret};
 use crate::secret::{Secret32, redacted_debug};
 
-/// A device's Ed25519 key pair (RFC 8032). It signs prekeys, bindings and auth challenges; its X25519
-/// form does the Diffie-Hellman of the handshake (X3DH section 2.4, by way of the birational map).
+/// A device's Ed25519 key pair (RFC 8032). It signs prekeys, bindings, auth challenges and roster entries; its
+/// X25519 form does the Diffie-Hellman of the handshake (X3DH section 2.4, by way of the birational map).
 pub struct IdentityKeyPair {
     signing_key: SigningKey,
     public: IdentityKey,
@@ -81,6 +81,29 @@ impl IdentityKeyPair {
     /// [`StatementError`] when a field is out of range.
     pub fn sign_challenge(&self, challenge: AuthChallenge) -> Result<Signed<AuthChallenge>, StatementError> {
         self.sign(challenge)
+    }
+
+    /// Signs an entry of a channel's roster, as [`Roster::next_entry`](sottovoce_statements::Roster::next_entry)
+    /// gives it.
+    ///
+    /// # Errors
+    /// [`StatementError`] when a field is out of range.
+    pub fn sign_roster_entry(&self, entry: RosterEntry) -> Result<Signed<RosterEntry>, StatementError> {
+        self.sign(entry)
+    }
+
+    /// Draws and signs the entry that begins a channel, owned by the account of `signer`.
+    ///
+    /// # Errors
+    /// [`StatementError`] when a field is out of range.
+    pub fn sign_genesis<R: CryptoRng + ?Sized>(
+        &self,
+        rng: &mut R,
+        signer: EntrySigner,
+    ) -> Result<Signed<RosterEntry>, StatementError> {
+        let mut salt = [0; ROSTER_SALT_LEN];
+        rng.fill_bytes(&mut salt);
+        self.sign(RosterEntry::genesis(signer, salt))
     }
 
     pub(crate) fn x25519_secret(&self) -> X25519Secret {

@@ -55,8 +55,11 @@ pub use keys::{AccountKey, IdentityKey, KeyError, SigningKeyKind, X25519Key};
 pub use manifest::{DeviceManifest, MAX_DEVICES, ManifestDevice, ManifestHash};
 pub use prekey::SignedPrekey;
 pub use roster::{
-    Account, ChannelId, EntrySigner, MAX_BANNED, MAX_MEMBERS, MAX_RECENT_ENTRIES, MAX_ROSTER_ENTRY_LEN,
-    ROSTER_SALT_LEN, Role, Roster, RosterChange, RosterEntry, RosterHead, RosterMember, RosterView,
+    Account, Applied, ApplyError, CatchUpError, ChangeError, ChannelId, CheckError, CheckedEntry,
+    CurrentEntry, EntrySigner, HeadStanding, JoinError, MAX_BANNED, MAX_MEMBERS, MAX_RECENT_ENTRIES,
+    MAX_ROSTER_ENTRY_LEN, MAX_ROSTER_LEN, NotAGenesis, PastEntry, ROSTER_INVITATION_LEN, ROSTER_SALT_LEN,
+    Role, Roster, RosterChange, RosterEntry, RosterHead, RosterInvitation, RosterMember, RosterStateError,
+    RosterView, RunEntry,
 };
 pub use signed::{
     MAX_STATEMENT_LEN, Purpose, SIGNATURE_LEN, Signed, Statement, StatementError, Verified, VerifyError,

@@ -142,6 +142,22 @@ pub enum RosterChange {
     Confirm,
 }
 
+impl RosterChange {
+    /// Whom it changes besides the signer.
+    #[must_use]
+    pub fn about(&self) -> Option<&Address> {
+        match self {
+            Self::Genesis { .. } | Self::Leave | Self::Confirm => None,
+            Self::Add(account) => Some(&account.address),
+            Self::Remove(address)
+            | Self::Ban(address)
+            | Self::Unban(address)
+            | Self::SetRole { address, .. }
+            | Self::HandOver(address) => Some(address),
+        }
+    }
+}
+
 /// What a member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
