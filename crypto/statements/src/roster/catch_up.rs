@@ -3,9 +3,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::roster::{
-    ApplyError, CheckedEntry, CurrentEntry, EntrySigner, PastEntry, Role, Roster, RosterHead,
-};
+use crate::roster::{ApplyError, CheckedEntry, CurrentEntry, EntrySigner, PastEntry, Roster, RosterHead};
 
 /// An entry of a run, checked one way or the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +18,9 @@ impl Roster {
     /// Takes a run of entries in, as somebody needs who was away while an account revoked a device.
     ///
     /// A past entry counts if a current one behind it in the run is of the same account, or of whoever
-    /// owns the channel there: that signer had seen it when they signed, and the hash chain covers it.
+    /// owned the channel before the first past entry that nobody stood by yet: that signer had seen it
+    /// when they signed, and the hash chain covers it. An owner made since does not count, or a revoked
+    /// device could hand the channel to an accomplice who then stands by that.
     /// Entries known already are passed over. Copies the roster once.
     ///
     /// # Errors
@@ -49,19 +49,20 @@ impl Roster {
         let mut unconfirmed = Unconfirmed::default();
         for entry in run {
             let checked = entry.checked();
-            let role = roster.authority(&checked.signer).ok();
+            let owner = roster.owner_key();
             match roster.apply_checked(checked, checked.channel_id(), checked.head()) {
                 Ok(_) => {}
                 Err(ApplyError::AlreadyApplied) => continue,
                 Err(refusal) => return Err(refusal.into()),
             }
             match entry {
-                RunEntry::Past(_) => unconfirmed.add(checked),
-                RunEntry::Current(_) => unconfirmed.confirm(&checked.signer, role),
+                RunEntry::Past(_) => unconfirmed.add(checked, owner),
+                RunEntry::Current(_) => unconfirmed.confirm(&checked.signer),
             }
         }
         if let Some(us) = us {
-            unconfirmed.confirm(us, roster.authority(us).ok());
+            roster.authority(us).map_err(ApplyError::Refused)?;
+            unconfirmed.confirm(us);
         }
         if let Some(height) = unconfirmed.first() {
             return Err(CatchUpError::Unconfirmed { height });
@@ -71,29 +72,36 @@ impl Roster {
     }
 }
 
-/// Past entries that nobody stands by yet: for each account key, the height of its first.
+/// Past entries that nobody stands by yet.
 #[derive(Default)]
-struct Unconfirmed(BTreeMap<[u8; 32], u64>);
+struct Unconfirmed {
+    /// The account key of the owner before the first of them.
+    owner: Option<[u8; 32]>,
+    /// For each account key, the height of its first.
+    entries: BTreeMap<[u8; 32], u64>,
+}
 
 impl Unconfirmed {
-    fn add(&mut self, entry: &CheckedEntry) {
+    fn add(&mut self, entry: &CheckedEntry, owner: Option<[u8; 32]>) {
+        if self.entries.is_empty() {
+            self.owner = owner;
+        }
         let account = *entry.signer.account.account_key.as_bytes();
-        self.0.entry(account).or_insert(entry.height);
+        self.entries.entry(account).or_insert(entry.height);
     }
 
     /// A member stands by what their own account did, the owner by what everybody did.
-    fn confirm(&mut self, signer: &EntrySigner, role: Option<Role>) {
-        match role {
-            Some(Role::Owner) => self.0.clear(),
-            Some(_) => {
-                self.0.remove(signer.account.account_key.as_bytes());
-            }
-            None => {}
+    fn confirm(&mut self, signer: &EntrySigner) {
+        let account = signer.account.account_key.as_bytes();
+        if self.owner.as_ref() == Some(account) {
+            self.entries.clear();
+        } else {
+            self.entries.remove(account);
         }
     }
 
     fn first(&self) -> Option<u64> {
-        self.0.values().min().copied()
+        self.entries.values().min().copied()
     }
 }
 

@@ -70,6 +70,10 @@ impl Roster {
         &self.owner
     }
 
+    pub(super) fn owner_key(&self) -> Option<[u8; 32]> {
+        self.member(&self.owner).map(|owner| owner.account_key)
+    }
+
     /// One member, or `None` if the address is not one.
     #[must_use]
     pub fn member(&self, address: &Address) -> Option<&RosterMember> {
