@@ -101,13 +101,7 @@ impl Person {
 
     /// The next entry, whether the roster's rules allow it or not.
     pub(crate) fn forge(&self, roster: &Roster, change: RosterChange) -> RosterEntry {
-        RosterEntry {
-            channel_id: roster.channel_id(),
-            height: roster.head().height + 1,
-            previous: roster.head().hash,
-            signer: self.signer(),
-            change,
-        }
+        next(roster, self.signer(), change)
     }
 
     /// The next entry, signed and checked, whether the rules allow it or not.
@@ -121,6 +115,16 @@ impl Person {
         let entry = self.check(self.sign(next)).unwrap();
         roster.apply(&entry).unwrap();
         entry
+    }
+}
+
+pub(crate) fn next(roster: &Roster, signer: EntrySigner, change: RosterChange) -> RosterEntry {
+    RosterEntry {
+        channel_id: roster.channel_id(),
+        height: roster.head().height + 1,
+        previous: roster.head().hash,
+        signer,
+        change,
     }
 }
 
