@@ -13,6 +13,43 @@ pub const MAX_MEMBERS: usize = 10_000;
 pub const MAX_BANNED: usize = 10_000;
 
 /// Who is in a channel, at one place of its chain.
+///
+/// ```
+/// # use ed25519_dalek::{Signer, SigningKey};
+/// # use sottovoce_statements::{AccountKey, DeviceId, DeviceManifest, IdentityKey, ManifestDevice};
+/// use sottovoce_statements::{
+///     Account, Address, CurrentEntry, EntrySigner, Roster, RosterChange, RosterEntry, Signed,
+/// };
+/// # let (account, device) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+/// # let account_key = AccountKey::from_slice(account.verifying_key().as_bytes())?;
+/// # let device_id = DeviceId::from_bytes([1; 16]);
+/// # let devices = vec![ManifestDevice {
+/// #     device_id,
+/// #     identity_key: IdentityKey::from_slice(device.verifying_key().as_bytes())?,
+/// # }];
+/// # let address = Address::parse("alice@chat.example")?;
+/// # let manifest = DeviceManifest { address, version: 1, previous: [0; 32], devices };
+/// # let manifest = Signed::sign_with(manifest, |bytes| account.sign(bytes).to_bytes())?.verify(&account_key)?;
+/// # let bob = Account { address: Address::parse("bob@chat.example")?, account_key };
+/// # let sign = |entry| Signed::sign_with(entry, |bytes| device.sign(bytes).to_bytes());
+///
+/// // Alice's device begins a channel; it is on the manifest of hers that everybody knows.
+/// let alice = EntrySigner::on_manifest(&manifest, device_id).ok_or("not on the manifest")?;
+/// let genesis = sign(RosterEntry::genesis(alice.clone(), [7; 16]))?;
+/// let mut roster = Roster::found(&CurrentEntry::check(genesis, &manifest)?)?;
+///
+/// // Then she adds Bob. Everybody, the server too, takes the entry in by the same steps.
+/// let entry = roster.next_entry(RosterChange::Add(bob.clone()), alice)?;
+/// let applied = roster.apply(&CurrentEntry::check(sign(entry)?, &manifest)?)?;
+/// assert_eq!((applied.head.height, applied.departed), (1, false));
+///
+/// // Bob gets an invitation in a pairwise message, and the roster from the server.
+/// let (bytes, invitation) = (roster.to_bytes(), roster.invitation());
+/// # let alice = Account { address: manifest.address.clone(), account_key };
+/// let bobs = Roster::from_snapshot(&bytes, &invitation, &alice, &bob)?;
+/// assert_eq!(bobs.head(), roster.head());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roster {
     pub(super) channel_id: ChannelId,
