@@ -11,9 +11,11 @@
 )]
 
 mod decoders;
+mod roster;
 mod sealed;
 mod two_parties;
 
 pub use decoders::{session_message, state, statement};
+pub use roster::roster;
 pub use sealed::{attachment, sealed_envelope};
 pub use two_parties::two_parties;

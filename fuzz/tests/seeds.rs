@@ -9,7 +9,9 @@
 use std::fs;
 use std::path::Path;
 
-use sottovoce_crypto::statements::{AuthChallenge, DeviceBinding, DeviceManifest, Signed, SignedPrekey};
+use sottovoce_crypto::statements::{
+    AuthChallenge, DeviceBinding, DeviceManifest, Roster, RosterEntry, RosterInvitation, Signed, SignedPrekey,
+};
 use sottovoce_crypto::{
     AttachmentPointer, OneTimePrekeyPair, SealedEnvelope, Session, SessionMessage, SignedPrekeyPair,
 };
@@ -38,6 +40,15 @@ fn run(target: &str, fuzz: fn(&[u8]), is_good: fn(&[u8]) -> bool) {
 fn the_seeds_of_attachment_hold() {
     run("attachment", sottovoce_fuzz::attachment, |seed| {
         AttachmentPointer::from_bytes(seed).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_roster_hold() {
+    run("roster", sottovoce_fuzz::roster, |seed| {
+        Signed::<RosterEntry>::from_parts(seed, &[0; 64]).is_ok()
+            || Roster::from_bytes(seed).is_ok()
+            || RosterInvitation::from_bytes(seed).is_ok()
     });
 }
 
