@@ -159,6 +159,13 @@ fn a_past_entry_is_checked_against_the_manifest_it_was_made_under() {
     entry.signer.manifest_hash = [9; 32];
     let checked = PastEntry::check(owner.sign(entry), &owner.manifests[3], &owner.manifests[1]);
     assert_eq!(checked.unwrap_err(), CheckError::ManifestConflict);
+    // A newest manifest that does not follow on the one it was made under is of another history.
+    let mut other = (**owner.newest()).clone();
+    (other.version, other.previous) = (3, [9; 32]);
+    let other = owner.account.sign_manifest(other).unwrap();
+    let other = other.verify(&owner.account.public()).unwrap();
+    let checked = PastEntry::check(signed.clone(), &other, &owner.manifests[1]);
+    assert_eq!(checked.unwrap_err(), CheckError::ManifestConflict);
 }
 
 #[test]
@@ -252,8 +259,7 @@ fn an_owner_made_by_a_revoked_device_confirms_nothing() {
     let mut channel = channel();
     channel.owner.publish(&[1]);
     let mut branch = channel.roster.clone();
-    let theft = RosterChange::HandOver(channel.member.address.clone());
-    let theft = past(&channel.owner, 0, 2, &mut branch, theft);
+    let theft = past(&channel.owner, 0, 2, &mut branch, theft_of(&channel));
     let accomplice = current(&channel.member, 0, &mut branch, RosterChange::Confirm);
     let unconfirmed = CatchUpError::Unconfirmed {
         height: add_height(&channel),
@@ -262,9 +268,20 @@ fn an_owner_made_by_a_revoked_device_confirms_nothing() {
         refused(&channel.roster, &[theft.clone(), accomplice.clone()]),
         unconfirmed
     );
+    // Nor if the device goes on after that.
+    let mut longer = channel.roster.clone();
+    let again = theft_of(&channel);
+    let again = past(&channel.owner, 0, 2, &mut longer, again);
+    let more = past(&channel.owner, 0, 2, &mut longer, RosterChange::Confirm);
+    let helped = current(&channel.member, 0, &mut longer, RosterChange::Confirm);
+    assert_eq!(refused(&channel.roster, &[again, more, helped]), unconfirmed);
     let confirm = current(&channel.owner, 1, &mut branch, RosterChange::Confirm);
     let mut away = channel.roster.clone();
     assert_eq!(away.catch_up(&[theft, accomplice, confirm]), Ok(branch.head()));
+}
+
+fn theft_of(channel: &Channel) -> RosterChange {
+    RosterChange::HandOver(channel.member.address.clone())
 }
 
 #[test]
