@@ -1,4 +1,4 @@
-//! What a session costs beside the primitives it cannot do without. Payloads are 1 KiB, single-threaded.
+//! What a session of X3DH costs beside the primitives it cannot do without. Payloads are 1 KiB, single-threaded.
 //!
 //! - `handshake`: begin, encrypt, accept; against its ten X25519, two key generations and one Ed25519
 //!   verification, and nothing else.
@@ -22,8 +22,8 @@ use rand_chacha::rand_core::SeedableRng;
 use sottovoce_benches::{compare, rounds, timed};
 use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_crypto::{
-    AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
-    SignedPrekeyPair,
+    AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, Session, SessionMessage, SignedPrekeyPair,
+    X3dhPrekeyBundle, X3dhPrekeys,
 };
 use std::hint::black_box;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -57,14 +57,14 @@ fn main() {
     );
 
     let (mut alices, mut bobs) = handshake(rng, &alice, &bob);
-    let answer = bobs.encrypt(rng, b"").unwrap();
+    let answer = bobs.encrypt(rng, NOW, b"").unwrap();
     alices
         .decrypt(NOW, &SessionMessage::decode(&answer).unwrap())
         .unwrap();
     compare(
         "encrypt",
         rounds(5_000),
-        || timed(|| alices.encrypt(rng, &PAYLOAD).unwrap()).0,
+        || timed(|| alices.encrypt(rng, NOW, &PAYLOAD).unwrap()).0,
         || timed(|| raw.seal()).0,
     );
 
@@ -73,7 +73,7 @@ fn main() {
         "decrypt",
         rounds(5_000),
         || {
-            let message = alices.encrypt(rng, &PAYLOAD).unwrap();
+            let message = alices.encrypt(rng, NOW, &PAYLOAD).unwrap();
             timed(|| {
                 let message = SessionMessage::decode(&message).unwrap();
                 bobs.decrypt(NOW, &message).unwrap()
@@ -88,10 +88,10 @@ fn main() {
         rounds(1_000),
         || {
             timed(|| {
-                let there = alices.encrypt(rng, &PAYLOAD).unwrap();
+                let there = alices.encrypt(rng, NOW, &PAYLOAD).unwrap();
                 bobs.decrypt(NOW, &SessionMessage::decode(&there).unwrap())
                     .unwrap();
-                let back = bobs.encrypt(rng, &PAYLOAD).unwrap();
+                let back = bobs.encrypt(rng, NOW, &PAYLOAD).unwrap();
                 alices
                     .decrypt(NOW, &SessionMessage::decode(&back).unwrap())
                     .unwrap();
@@ -117,7 +117,7 @@ struct Device {
     identity: IdentityKeyPair,
     signed_prekey: SignedPrekeyPair,
     one_time_prekey: OneTimePrekeyPair,
-    bundle: PrekeyBundle,
+    bundle: X3dhPrekeyBundle,
 }
 
 impl Device {
@@ -126,7 +126,7 @@ impl Device {
         let device_id = DeviceId::from_bytes([device; 16]);
         let signed_prekey = SignedPrekeyPair::generate(rng, &identity, device_id, 1, NOW).unwrap();
         let one_time_prekey = OneTimePrekeyPair::generate(rng, 1);
-        let bundle = PrekeyBundle {
+        let bundle = X3dhPrekeyBundle {
             signed_prekey: signed_prekey
                 .statement()
                 .clone()
@@ -152,21 +152,18 @@ impl Device {
 
 /// Begins a session, sends its first message, and has it accepted.
 fn handshake(rng: &mut ChaCha20Rng, alice: &Device, bob: &Device) -> (Session, Session) {
-    let mut alices = Session::initiate(rng, &alice.identity, &alice.party, &bob.party, &bob.bundle).unwrap();
-    let first = alices.encrypt(rng, &PAYLOAD).unwrap();
+    let mut alices =
+        Session::initiate_x3dh(rng, NOW, &alice.identity, &alice.party, &bob.party, &bob.bundle).unwrap();
+    let first = alices.encrypt(rng, NOW, &PAYLOAD).unwrap();
     let SessionMessage::Initial(message) = SessionMessage::decode(&first).unwrap() else {
         unreachable!("the first message is initial")
     };
-    let (bobs, _) = Session::accept(
-        NOW,
-        &bob.identity,
-        &bob.party,
-        &alice.party,
-        &bob.signed_prekey,
-        Some(&bob.one_time_prekey),
-        &message,
-    )
-    .unwrap();
+    let prekeys = X3dhPrekeys {
+        signed_prekey: &bob.signed_prekey,
+        one_time_prekey: Some(&bob.one_time_prekey),
+    };
+    let (bobs, _) =
+        Session::accept_x3dh(NOW, &bob.identity, &bob.party, &alice.party, &prekeys, &message).unwrap();
     (alices, bobs)
 }
 

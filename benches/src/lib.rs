@@ -1,8 +1,8 @@
-//! How benchmarks are run here: ours and a limit, side by side.
+//! How benchmarks are run here: ours beside a limit, or beside a peer.
 //!
-//! Machines are noisy, so nothing is measured alone. Each round runs our code once and then the limit
-//! once (the least work that could possibly do), both see the same noise, and medians are compared. The
-//! ratio is what to look at.
+//! Machines are noisy, so nothing is measured alone. Each round runs our code once and then the other
+//! once (the least work that could possibly do, or somebody else's code that does the same), both see the
+//! same noise, and medians are compared. The ratio is what to look at.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result is what it prints")]
 
@@ -15,23 +15,38 @@ use std::time::{Duration, Instant};
 pub fn compare(
     name: &str,
     rounds: usize,
-    mut ours: impl FnMut() -> Duration,
-    mut limit: impl FnMut() -> Duration,
+    ours: impl FnMut() -> Duration,
+    limit: impl FnMut() -> Duration,
 ) -> f64 {
+    let (ours_ns, limit_ns) = medians(rounds, ours, limit);
+    let ratio = ratio(ours_ns, limit_ns);
+    println!("ROW name={name} ours_ns={ours_ns} limit_ns={limit_ns} ratio={ratio:.2}");
+    ratio
+}
+
+/// Runs both once a round, and returns the median of each in nanoseconds.
+pub fn medians(
+    rounds: usize,
+    mut ours: impl FnMut() -> Duration,
+    mut other: impl FnMut() -> Duration,
+) -> (u128, u128) {
     // Caches, clocks and branch predictors settle before anything counts.
     for _ in 0..rounds / 10 {
         ours();
-        limit();
+        other();
     }
-    let (mut our_times, mut limit_times) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+    let (mut our_times, mut other_times) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
     for _ in 0..rounds {
         our_times.push(ours());
-        limit_times.push(limit());
+        other_times.push(other());
     }
-    let (ours_ns, limit_ns) = (median(our_times), median(limit_times));
-    let ratio = ours_ns as f64 / limit_ns.max(1) as f64;
-    println!("ROW name={name} ours_ns={ours_ns} limit_ns={limit_ns} ratio={ratio:.2}");
-    ratio
+    (median(our_times), median(other_times))
+}
+
+/// Ours to the other's: smaller is better.
+#[must_use]
+pub fn ratio(ours_ns: u128, other_ns: u128) -> f64 {
+    ours_ns as f64 / other_ns.max(1) as f64
 }
 
 /// Runs `action` once and tells how long it took, with what it returned.

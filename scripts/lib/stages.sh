@@ -17,6 +17,7 @@ declare -A ABOUT=(
     [fuzz]="each fuzz target for $FUZZ_SECONDS s"
     [bench]='benchmarks compile'
     [demo]='two people talk through a real server'
+    [interop]='the cryptography talks to an independent implementation in Python'
     [build]='all tests compile'
     [test]='all tests'
 )
@@ -98,6 +99,13 @@ run_fuzz_target() {
 stage_bench() { cargo bench --locked --package sottovoce-benches --no-run --quiet; }
 
 stage_demo() { cargo run --locked --release --quiet -p sottovoce-examples --bin demo; }
+
+# X3DH and the Double Ratchet by other authors, told our labels, at the other end of live conversations.
+stage_interop() {
+    prepare_python crypto/tests/interop/requirements.txt
+    cargo build --locked --quiet -p sottovoce-crypto --example interop
+    PYTHONDONTWRITEBYTECODE=1 "$PYTHON" crypto/tests/interop/run.py "$TARGET/debug/examples/interop"
+}
 
 stage_build() { cargo test --locked --workspace --no-run --quiet; }
 

@@ -1,0 +1,44 @@
+//! Ours beside vodozemac (Olm and Megolm), row by row, in one process. Payloads are 1 KiB, single-threaded,
+//! and what is timed begins and ends at bytes: encoding and decoding are in, on both sides.
+//!
+//! The peer is configured for the same work. Its messages carry whole tags, as ours do, and whoever begins
+//! one of its sessions first verifies the signature over the key it uses, as ours must. What remains
+//! different is said beside each row.
+//!
+//! Run with `cargo bench -p sottovoce-benches --bench peers`. The rows come last, one a line:
+//!
+//! ```text
+//! ROW name=… ours_ns=… peer_ns=… ratio=… mark=… wire_bytes=… peer_wire_bytes=… state_bytes=… peer_state_bytes=…
+//! ```
+//!
+//! Times are medians; `ratio` is ours to the peer's, so smaller is better, and `mark` is what it shall not
+//! exceed. `wire_bytes` is one message of the row, `state_bytes` what has to be saved after it: for the peer,
+//! its own encrypted export.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that fails is supposed to stop there, and its result is what it prints"
+)]
+
+mod handshake;
+mod olm;
+mod ours;
+mod row;
+mod session;
+
+/// What every message says.
+const PAYLOAD: [u8; 1_024] = [0x6d; 1_024];
+
+fn main() {
+    let rows = [
+        session::encrypt(),
+        session::decrypt(),
+        session::ping_pong(),
+        handshake::start(),
+        handshake::accept(),
+    ];
+    for row in rows {
+        println!("{row}");
+    }
+}
