@@ -11,9 +11,12 @@
 )]
 
 mod decoders;
+mod people;
 mod sealed;
+mod seeds;
 mod two_parties;
 
 pub use decoders::{session_message, state, statement};
 pub use sealed::{attachment, sealed_envelope};
+pub use seeds::{Seed, seeds};
 pub use two_parties::two_parties;
