@@ -25,7 +25,7 @@ pub fn seeds() -> Vec<Seed> {
         (
             "two_parties",
             "healing_by_count",
-            vec![4, 4, 25, 4, 3, 3, 0, 3, 1, 4, 26],
+            vec![4, 4, 24, 0, 3, 3, 0, 5, 0, 3, 1, 1, 3, 3, 1, 5, 0, 4, 3],
         ),
         ("two_parties", "healing_by_age", healing_by_age()),
     ]);

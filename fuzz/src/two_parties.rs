@@ -14,8 +14,9 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 /// Most steps of one run: enough for many turns, few enough to run often, and far from the limits beyond
 /// which messages may be lost.
 const MAX_STEPS: usize = 256;
-/// Most round trips of one run that are taken at a stroke: enough for two KEM exchanges by count.
-const MAX_ROUND_TRIPS: u8 = 60;
+/// Most round trips of one run that are taken at a stroke: enough for a KEM exchange by count, which takes
+/// 25, and not so many that little else is tried.
+const MAX_ROUND_TRIPS: u8 = 28;
 
 /// Runs a conversation. The first byte says how it begins; each pair of bytes after is a step: what
 /// happens, and to which message or how.
