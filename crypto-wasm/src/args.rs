@@ -1,6 +1,6 @@
 //! From JavaScript values, which can be anything, to the types the cryptography takes.
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use zeroize::Zeroizing;
 
@@ -27,6 +27,25 @@ pub(crate) fn bytes(value: &JsValue) -> Result<Zeroizing<Vec<u8>>, JsValue> {
         ));
     }
     Ok(Zeroizing::new(array.to_vec()))
+}
+
+/// Copies in an array of at most `count` byte arrays, all together no longer than one may be.
+pub(crate) fn list_of_bytes(value: &JsValue, count: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, JsValue> {
+    let list: &Array = value
+        .dyn_ref()
+        .ok_or_else(|| argument_error("NotList", "an array of Uint8Array is needed"))?;
+    let too_long = || argument_error("TooLong", "the list is longer than anything taken here");
+    let mut taken = Vec::new();
+    let mut room = MAX_ARRAY_LEN as usize;
+    for position in 0..list.length() {
+        if taken.len() == count {
+            return Err(too_long());
+        }
+        let bytes = bytes(&list.get(position))?;
+        room = room.checked_sub(bytes.len()).ok_or_else(too_long)?;
+        taken.push(bytes);
+    }
+    Ok(taken)
 }
 
 /// Copies in a `Uint8Array` of exactly `N` bytes.
@@ -66,7 +85,28 @@ pub(crate) fn whole_u32(value: &JsValue) -> Result<u32, JsValue> {
     u32::try_from(whole(value)?).map_err(|_| argument_error("TooLarge", "the number is above 4294967295"))
 }
 
+/// A property of an object; `code` names what else was passed.
+pub(crate) fn property(value: &JsValue, name: &str, code: &str) -> Result<JsValue, JsValue> {
+    if value.is_object() {
+        Reflect::get(value, &name.into())
+    } else {
+        Err(argument_error(
+            code,
+            &format!("an object with a property {name} is needed"),
+        ))
+    }
+}
+
 /// Hands bytes out, leaving none behind.
 pub(crate) fn array(bytes: &[u8]) -> Uint8Array {
     Uint8Array::from(bytes)
+}
+
+/// Hands out an object with these properties.
+pub(crate) fn object<const N: usize>(properties: [(&str, JsValue); N]) -> Result<Object, JsValue> {
+    let object = Object::new();
+    for (name, value) in properties {
+        Reflect::set(&object, &name.into(), &value)?;
+    }
+    Ok(object)
 }

@@ -15,10 +15,11 @@ const TYPES: &str = r#"
 /**
  * What every function of this module throws. `name` is the operation that refused, `code` why:
  *
- * - `ArgumentError`: `NotBytes`, `NotText`, `NotWhole`, `WrongLength`, `TooLong`, `TooLarge`, `NotInitial`,
- *   `NotOneTimePrekey`, `NoRandomness`
+ * - `ArgumentError`: `NotBytes`, `NotText`, `NotWhole`, `NotList`, `WrongLength`, `TooLong`, `TooLarge`,
+ *   `NotInitial`, `NotStatement`, `NotOneTimePrekey`, `NotKemPrekeyRole`, `NoRandomness`
  * - `AddressError`, `KeyError`, `StatementError`: `Malformed`; `VerifyError`: `BadSignature`
- * - `HandshakeError`: `NotOurKey`, `SameDevice`, `NotTheirPrekey`, `OtherPrekeys`, `Refused`
+ * - `HandshakeError`: `NotOurKey`, `SameDevice`, `NotTheirPrekey`, `OtherPrekeys`, `OtherSuite`,
+ *   `Refused`
  * - `EncryptError`: `TooLong`, `Exhausted`; `DecryptError`: `Undecryptable`, `OtherSession`
  * - `DecodeError`, `StateError`: `UnsupportedVersion`, `UnsupportedSuite`, `Malformed`
  * - `SealError`: `TooLong`; `OpenError`: `UnsupportedVersion`, `Refused`
@@ -74,7 +75,7 @@ macro_rules! refusals {
 }
 
 refusals! {
-    HandshakeError: NotOurKey SameDevice NotTheirPrekey OtherPrekeys Refused;
+    HandshakeError: NotOurKey SameDevice NotTheirPrekey OtherPrekeys OtherSuite Refused;
     EncryptError: TooLong Exhausted;
     DecryptError: Undecryptable OtherSession;
     DecodeError: UnsupportedVersion UnsupportedSuite Malformed;

@@ -7,12 +7,17 @@
 //! The module's memory is not the page's: what stays inside (`AccountKeyPair`, `Session`, …) is erased
 //! when the object is freed, what is returned as a `Uint8Array` is the caller's to guard.
 
+mod accept;
 mod args;
+mod bundles;
 mod error;
+mod kem_prekey;
 mod keys;
 mod message;
 mod party;
 mod prekeys;
 mod random;
 mod session;
+mod skipped;
 mod storage;
+mod suite;

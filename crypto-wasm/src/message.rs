@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::args::{array, bytes};
 use crate::error::{argument_error, thrown};
+use crate::suite::suite_name;
 
 /// A message, decoded and not yet believed. One that begins a session tells which prekeys it used.
 #[wasm_bindgen]
@@ -31,6 +32,12 @@ impl SessionMessage {
         self.initial().is_ok()
     }
 
+    /// The suite an initial message speaks, which says how to accept it; `undefined` for any other.
+    #[wasm_bindgen(getter, unchecked_return_type = "Suite | undefined")]
+    pub fn suite(&self) -> Option<String> {
+        self.initial().ok().map(|initial| suite_name(initial.suite()))
+    }
+
     /// The signed prekey an initial message used; `undefined` for any other.
     #[wasm_bindgen(getter, js_name = signedPrekeyId)]
     pub fn signed_prekey_id(&self) -> Option<u32> {
@@ -43,6 +50,14 @@ impl SessionMessage {
         self.initial()
             .ok()
             .and_then(crypto::InitialMessage::one_time_prekey_id)
+    }
+
+    /// The KEM prekey an initial message used; `undefined` for any other, and in plain X3DH.
+    #[wasm_bindgen(getter, js_name = kemPrekeyId)]
+    pub fn kem_prekey_id(&self) -> Option<u32> {
+        self.initial()
+            .ok()
+            .and_then(crypto::InitialMessage::kem_prekey_id)
     }
 
     /// The name of an initial message's handshake, 32 bytes: accept none twice.

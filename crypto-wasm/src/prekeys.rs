@@ -1,15 +1,15 @@
 //! What a device leaves with the server, so that others can write to it while it is away.
 
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Object, Uint8Array};
 use sottovoce_crypto as crypto;
-use sottovoce_crypto::statements::{DeviceId, Signed, SignedPrekey, X25519Key};
+use sottovoce_crypto::statements::DeviceId;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::args::{array, bytes, exactly, whole, whole_u32};
-use crate::error::{argument_error, thrown};
+use crate::args::{array, bytes, exactly, object, whole, whole_u32};
+use crate::bundles::signed_statement;
+use crate::error::thrown;
 use crate::keys::IdentityKeyPair;
-use crate::party::Party;
 use crate::random::system;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -51,14 +51,10 @@ impl SignedPrekeyPair {
         self.0.id()
     }
 
-    /// The signed statement to publish.
-    pub fn statement(&self) -> Uint8Array {
-        array(self.0.statement().statement_bytes())
-    }
-
-    /// The signature over the statement, 64 bytes.
-    pub fn signature(&self) -> Uint8Array {
-        array(self.0.statement().signature_bytes())
+    /// The half to publish: a statement and its signature.
+    #[wasm_bindgen(js_name = toPublic, unchecked_return_type = "SignedStatement")]
+    pub fn to_public(&self) -> Result<Object, JsValue> {
+        signed_statement(self.0.statement())
     }
 
     /// The whole prekey, secret included. Seal it before it is kept.
@@ -104,10 +100,10 @@ impl OneTimePrekeyPair {
     #[wasm_bindgen(js_name = toPublic, unchecked_return_type = "OneTimePrekey")]
     pub fn to_public(&self) -> Result<Object, JsValue> {
         let public = self.0.public();
-        let object = Object::new();
-        Reflect::set(&object, &"id".into(), &public.id.into())?;
-        Reflect::set(&object, &"publicKey".into(), &array(public.key.as_bytes()))?;
-        Ok(object)
+        object([
+            ("id", public.id.into()),
+            ("publicKey", array(public.key.as_bytes()).into()),
+        ])
     }
 
     /// The whole prekey, secret included. Seal it before it is kept.
@@ -127,44 +123,4 @@ impl OneTimePrekeyPair {
             .map(Self)
             .map_err(thrown)
     }
-}
-
-/// A peer's prekeys, of which the signed one is verified: what a session is begun with.
-#[wasm_bindgen]
-pub struct PrekeyBundle(pub(crate) crypto::PrekeyBundle);
-
-#[wasm_bindgen]
-impl PrekeyBundle {
-    /// Checks that `them` signed the prekey. `oneTimePrekey` is absent when the peer has run out.
-    ///
-    /// @throws `ArgumentError`, `StatementError`, `KeyError`, or `VerifyError` when another key signed it.
-    pub fn verify(
-        them: &Party,
-        #[wasm_bindgen(unchecked_param_type = "Uint8Array")] statement: &JsValue,
-        #[wasm_bindgen(unchecked_param_type = "Uint8Array")] signature: &JsValue,
-        #[wasm_bindgen(js_name = oneTimePrekey, unchecked_optional_param_type = "OneTimePrekey")]
-        one_time_prekey: &JsValue,
-    ) -> Result<Self, JsValue> {
-        let signed: Signed<SignedPrekey> =
-            Signed::from_parts(&bytes(statement)?, &bytes(signature)?).map_err(thrown)?;
-        Ok(Self(crypto::PrekeyBundle {
-            signed_prekey: signed.verify(&them.0.identity_key).map_err(thrown)?,
-            one_time_prekey: read_one_time_prekey(one_time_prekey)?,
-        }))
-    }
-}
-
-fn read_one_time_prekey(value: &JsValue) -> Result<Option<crypto::OneTimePrekey>, JsValue> {
-    if value.is_undefined() {
-        return Ok(None);
-    }
-    if !value.is_object() {
-        return Err(argument_error(
-            "NotOneTimePrekey",
-            "an object with id and publicKey is needed",
-        ));
-    }
-    let id = whole_u32(&Reflect::get(value, &"id".into())?)?;
-    let key = X25519Key::from_slice(&bytes(&Reflect::get(value, &"publicKey".into())?)?).map_err(thrown)?;
-    Ok(Some(crypto::OneTimePrekey { id, key }))
 }

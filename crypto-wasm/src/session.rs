@@ -1,35 +1,44 @@
 //! Sessions.
 
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Array, Object, Uint8Array};
 use sottovoce_crypto as crypto;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::args::{array, bytes, whole};
+use crate::args::{array, bytes, list_of_bytes, object, whole};
+use crate::bundles::{PrekeyBundle, X3dhPrekeyBundle};
 use crate::error::thrown;
 use crate::keys::IdentityKeyPair;
 use crate::message::SessionMessage;
 use crate::party::Party;
-use crate::prekeys::{OneTimePrekeyPair, PrekeyBundle, SignedPrekeyPair};
 use crate::random::system;
+use crate::skipped::{changes, records};
+use crate::suite::suite_name;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** A session that a peer began, and what its message said. */
-export interface Accepted {
-    readonly session: Session;
+/** What came out of a message, and what it changed. */
+export interface Decrypted {
+    /** What the peer wrote. */
     readonly plaintext: Uint8Array;
+    /** What became of the session's skipped keys; empty for a message in its turn. */
+    readonly skipped: SkippedChanges;
+}
+
+/** A session that a peer began, and what came out of its message. */
+export interface Accepted extends Decrypted {
+    readonly session: Session;
 }
 "#;
 
-/// A session with one device of a peer. Save `toBytes()`, sealed, after every message and before acting
-/// on it. Messages may be lost, repeated and reordered on their way.
+/// A session with one device of a peer. Save `toBytes()`, and what `decrypt` says of skipped keys, sealed,
+/// after every message and before acting on it. Messages may be lost, repeated and reordered on their way.
 #[wasm_bindgen]
-pub struct Session(crypto::Session);
+pub struct Session(pub(crate) crypto::Session);
 
 #[wasm_bindgen]
 impl Session {
-    /// Begins a session with a peer that may be away.
+    /// Begins a session with a peer that may be away, by PQXDH. `nowMs` is `Date.now()`.
     ///
     /// @throws `HandshakeError`; `ArgumentError` where the host has no random generator.
     pub fn initiate(
@@ -37,73 +46,69 @@ impl Session {
         us: &Party,
         them: &Party,
         bundle: &PrekeyBundle,
+        #[wasm_bindgen(js_name = nowMs, unchecked_param_type = "number")] now_ms: &JsValue,
     ) -> Result<Self, JsValue> {
-        crypto::Session::initiate(&mut system()?, &identity.0, &us.0, &them.0, &bundle.0)
+        let now_ms = whole(now_ms)?;
+        crypto::Session::initiate(&mut system()?, now_ms, &identity.0, &us.0, &them.0, &bundle.0)
             .map(Self)
             .map_err(thrown)
     }
 
-    /// Takes up a session whose initial message names no one-time prekey. `nowMs` is `Date.now()`.
+    /// The same by plain X3DH, for peers that speak nothing else. A session begun so never withstands a
+    /// quantum computer.
     ///
-    /// @throws `HandshakeError`, or `ArgumentError` for a message that begins no session. Nothing is used up.
-    #[wasm_bindgen(unchecked_return_type = "Accepted")]
-    pub fn accept(
+    /// @throws `HandshakeError`; `ArgumentError` where the host has no random generator.
+    #[wasm_bindgen(js_name = initiateX3dh)]
+    pub fn initiate_x3dh(
         identity: &IdentityKeyPair,
         us: &Party,
         them: &Party,
-        #[wasm_bindgen(js_name = signedPrekey)] signed_prekey: &SignedPrekeyPair,
-        message: &SessionMessage,
+        bundle: &X3dhPrekeyBundle,
         #[wasm_bindgen(js_name = nowMs, unchecked_param_type = "number")] now_ms: &JsValue,
-    ) -> Result<Object, JsValue> {
-        accept(identity, us, them, signed_prekey, None, message, now_ms)
+    ) -> Result<Self, JsValue> {
+        let now_ms = whole(now_ms)?;
+        crypto::Session::initiate_x3dh(&mut system()?, now_ms, &identity.0, &us.0, &them.0, &bundle.0)
+            .map(Self)
+            .map_err(thrown)
     }
 
-    /// Takes up a session whose initial message names a one-time prekey; delete that prekey after.
-    ///
-    /// @throws `HandshakeError`, or `ArgumentError` for a message that begins no session. Nothing is used up.
-    #[wasm_bindgen(js_name = acceptWithOneTimePrekey, unchecked_return_type = "Accepted")]
-    pub fn accept_with_one_time_prekey(
-        identity: &IdentityKeyPair,
-        us: &Party,
-        them: &Party,
-        #[wasm_bindgen(js_name = signedPrekey)] signed_prekey: &SignedPrekeyPair,
-        #[wasm_bindgen(js_name = oneTimePrekey)] one_time_prekey: &OneTimePrekeyPair,
-        message: &SessionMessage,
-        #[wasm_bindgen(js_name = nowMs, unchecked_param_type = "number")] now_ms: &JsValue,
-    ) -> Result<Object, JsValue> {
-        accept(
-            identity,
-            us,
-            them,
-            signed_prekey,
-            Some(one_time_prekey),
-            message,
-            now_ms,
-        )
-    }
-
-    /// Encrypts a message of at most 65,536 bytes, padded to a size that many messages share.
+    /// Encrypts a message of at most 65,536 bytes, padded to a size that many messages share. `nowMs` is
+    /// `Date.now()`, by which an exchange of post-quantum keys falls due.
     ///
     /// @throws `EncryptError` or `ArgumentError`; the session is as it was.
     pub fn encrypt(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] plaintext: &JsValue,
+        #[wasm_bindgen(js_name = nowMs, unchecked_param_type = "number")] now_ms: &JsValue,
     ) -> Result<Uint8Array, JsValue> {
-        let plaintext = bytes(plaintext)?;
-        let message = self.0.encrypt(&mut system()?, &plaintext).map_err(thrown)?;
+        let (plaintext, now_ms) = (bytes(plaintext)?, whole(now_ms)?);
+        let message = self
+            .0
+            .encrypt(&mut system()?, now_ms, &plaintext)
+            .map_err(thrown)?;
         Ok(array(&message))
     }
 
     /// Decrypts a message. `nowMs` is `Date.now()`, by which keys kept for late messages grow old.
     ///
     /// @throws `DecryptError` or `ArgumentError`; the session is, byte for byte, as it was.
+    #[wasm_bindgen(unchecked_return_type = "Decrypted")]
     pub fn decrypt(
         &mut self,
         message: &SessionMessage,
         #[wasm_bindgen(js_name = nowMs, unchecked_param_type = "number")] now_ms: &JsValue,
-    ) -> Result<Uint8Array, JsValue> {
-        let plaintext = self.0.decrypt(whole(now_ms)?, &message.0).map_err(thrown)?;
-        Ok(array(&plaintext))
+    ) -> Result<Object, JsValue> {
+        let decrypted = self.0.decrypt(whole(now_ms)?, &message.0).map_err(thrown)?;
+        object([
+            ("plaintext", array(&decrypted.plaintext).into()),
+            ("skipped", changes(decrypted.skipped)?.into()),
+        ])
+    }
+
+    /// The suite this session speaks.
+    #[wasm_bindgen(getter, unchecked_return_type = "Suite")]
+    pub fn suite(&self) -> String {
+        suite_name(self.0.suite())
     }
 
     /// The name of the handshake this session began with, 32 bytes, the same on both sides.
@@ -112,46 +117,32 @@ impl Session {
         array(&self.0.handshake_digest())
     }
 
-    /// The whole session, secrets included. Seal it before it is kept.
+    /// The session without its skipped keys, secrets included. Seal it before it is kept.
     #[wasm_bindgen(js_name = toBytes)]
     pub fn to_bytes(&self) -> Uint8Array {
         array(&self.0.to_bytes())
     }
 
-    /// Reads what `toBytes` wrote.
+    /// All of its skipped keys. What `decrypt` tells suffices to keep them; this is for moving a session as
+    /// a whole.
+    #[wasm_bindgen(js_name = skippedKeys, unchecked_return_type = "SkippedKeyRecord[]")]
+    pub fn skipped_keys(&self) -> Result<Array, JsValue> {
+        records(self.0.skipped_keys())
+    }
+
+    /// Reads what `toBytes` wrote, and the `bytes` of its skipped keys, in any order.
     ///
     /// @throws `ArgumentError` or `StateError`.
     #[wasm_bindgen(js_name = fromBytes)]
     pub fn from_bytes(
         #[wasm_bindgen(js_name = bytes, unchecked_param_type = "Uint8Array")] stored: &JsValue,
+        #[wasm_bindgen(js_name = skippedKeys, unchecked_param_type = "readonly Uint8Array[]")]
+        skipped_keys: &JsValue,
     ) -> Result<Self, JsValue> {
-        crypto::Session::from_bytes(&bytes(stored)?)
+        let skipped_keys = list_of_bytes(skipped_keys, crypto::MAX_SKIPPED_KEYS)?;
+        let skipped_keys = skipped_keys.iter().map(|bytes| bytes.as_slice());
+        crypto::Session::from_bytes(&bytes(stored)?, skipped_keys)
             .map(Self)
             .map_err(thrown)
     }
-}
-
-fn accept(
-    identity: &IdentityKeyPair,
-    us: &Party,
-    them: &Party,
-    signed_prekey: &SignedPrekeyPair,
-    one_time_prekey: Option<&OneTimePrekeyPair>,
-    message: &SessionMessage,
-    now_ms: &JsValue,
-) -> Result<Object, JsValue> {
-    let (session, plaintext) = crypto::Session::accept(
-        whole(now_ms)?,
-        &identity.0,
-        &us.0,
-        &them.0,
-        &signed_prekey.0,
-        one_time_prekey.map(|pair| &pair.0),
-        message.initial()?,
-    )
-    .map_err(thrown)?;
-    let accepted = Object::new();
-    Reflect::set(&accepted, &"session".into(), &Session(session).into())?;
-    Reflect::set(&accepted, &"plaintext".into(), &array(&plaintext))?;
-    Ok(accepted)
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { NOW, accept, begin, person, read, sottovoce, talking, text, utf8 } from './peers.mjs';
+import { NOW, accept, begin, person, read, sottovoce, talking, text, utf8, write } from './peers.mjs';
 
 const {
-  AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage, SignedPrekeyPair, StorageKey,
+  AccountKeyPair, IdentityKeyPair, KemPrekeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
+  SignedPrekeyPair, StorageKey, X3dhPrekeyBundle,
 } = sottovoce;
 
 /** Calls it and insists on a thrown Error: a trap would be a WebAssembly.RuntimeError. */
@@ -30,14 +31,17 @@ test('what is not a Uint8Array is refused wherever bytes are asked for', () => {
     (value) => SignedPrekeyPair.fromBytes(value),
     (value) => SignedPrekeyPair.generate(alice.identity, value, 1, NOW),
     (value) => OneTimePrekeyPair.fromBytes(value),
-    (value) => PrekeyBundle.verify(bob.party, value, bob.signedPrekey.signature()),
-    (value) => PrekeyBundle.verify(bob.party, bob.signedPrekey.statement(), value),
+    (value) => KemPrekeyPair.fromBytes(value),
+    (value) => KemPrekeyPair.generate(alice.identity, value, 'one-time', 1, NOW),
+    (value) => X3dhPrekeyBundle.verify(bob.party, { ...bob.signedPrekey.toPublic(), statement: value }),
+    (value) => X3dhPrekeyBundle.verify(bob.party, { ...bob.signedPrekey.toPublic(), signature: value }),
     (value) => new Party(parts[0], value, parts[2], parts[3]),
     (value) => new Party(parts[0], parts[1], value, parts[3]),
     (value) => new Party(parts[0], parts[1], parts[2], value),
     (value) => SessionMessage.decode(value),
-    (value) => Session.fromBytes(value),
-    (value) => session.encrypt(value),
+    (value) => Session.fromBytes(value, []),
+    (value) => Session.fromBytes(session.toBytes(), [value]),
+    (value) => session.encrypt(value, NOW),
     (value) => StorageKey.fromBytes(value),
     (value) => key.seal(value, utf8('record')),
     (value) => key.seal(utf8('context'), value),
@@ -56,7 +60,9 @@ test('bytes of a wrong length or shape are refused', () => {
     refused(() => StorageKey.fromBytes(value), 'WrongLength');
     refused(() => new Party(parts[0], value, parts[2], parts[3]), 'WrongLength');
     refused(() => new Party(parts[0], parts[1], value, parts[3]), 'Malformed');
-    refused(() => Session.fromBytes(value));
+    refused(() => Session.fromBytes(value, []));
+    refused(() => Session.fromBytes(begin(alice, bob).toBytes(), [value]), 'Malformed');
+    refused(() => KemPrekeyPair.fromBytes(value));
     refused(() => SessionMessage.decode(value));
     refused(() => SignedPrekeyPair.fromBytes(value));
     refused(() => OneTimePrekeyPair.fromBytes(value));
@@ -67,7 +73,10 @@ test('bytes of a wrong length or shape are refused', () => {
 });
 
 test('an array too large for the module is refused before it is copied', () => {
+  const half = new Uint8Array(16 * 1024 * 1024 + 1);
   refused(() => SessionMessage.decode(new Uint8Array(32 * 1024 * 1024 + 1)), 'TooLong');
+  refused(() => Session.fromBytes(half, [half, half]), 'TooLong');
+  refused(() => Session.fromBytes(half, Array(2_001).fill(new Uint8Array(78))), 'TooLong');
 });
 
 test('addresses have one spelling', () => {
@@ -86,6 +95,8 @@ test('numbers are whole and in range', () => {
   for (const number of NOT_WHOLE) {
     refused(() => OneTimePrekeyPair.generate(number), 'NotWhole');
     refused(() => SignedPrekeyPair.generate(alice.identity, alice.deviceId, 1, number), 'NotWhole');
+    refused(() => KemPrekeyPair.generate(alice.identity, alice.deviceId, 'one-time', number, NOW), 'NotWhole');
+    refused(() => begin(alice, bob).encrypt(utf8('when?'), number), 'NotWhole');
   }
   refused(() => OneTimePrekeyPair.generate(2 ** 32), 'TooLarge');
   refused(() => SignedPrekeyPair.generate(alice.identity, alice.deviceId, 0, NOW), 'Malformed');
@@ -93,7 +104,7 @@ test('numbers are whole and in range', () => {
 });
 
 test('a one-time prekey is an object with an id and a key', () => {
-  const verify = (value) => PrekeyBundle.verify(bob.party, bob.signedPrekey.statement(), bob.signedPrekey.signature(), value);
+  const verify = (value) => PrekeyBundle.verify(bob.party, bob.signedPrekey.toPublic(), bob.kemPrekey.toPublic(), value);
   refused(() => verify(null), 'NotOneTimePrekey');
   refused(() => verify('prekey'), 'NotOneTimePrekey');
   refused(() => verify({}), 'NotWhole');
@@ -101,6 +112,26 @@ test('a one-time prekey is an object with an id and a key', () => {
   refused(() => verify({ id: 7, publicKey: new Uint8Array(32) }), 'Malformed');
   refused(() => verify({ get id() { throw new Error('no'); } }));
   verify(bob.oneTimePrekey.toPublic());
+});
+
+test('a KEM prekey has one of two roles', () => {
+  for (const role of [undefined, null, '', 'One-Time', 1, {}]) {
+    refused(() => KemPrekeyPair.generate(alice.identity, alice.deviceId, role, 1, NOW), 'NotKemPrekeyRole');
+  }
+  refused(() => KemPrekeyPair.generate(alice.identity, alice.deviceId, 'one-time', 0, NOW), 'Malformed');
+});
+
+test('a statement is an object with a signature', () => {
+  for (const value of [undefined, null, 'prekey', 7]) {
+    refused(() => X3dhPrekeyBundle.verify(bob.party, value), 'NotStatement');
+    refused(() => PrekeyBundle.verify(bob.party, bob.signedPrekey.toPublic(), value), 'NotStatement');
+  }
+});
+
+test('skipped keys come as an array', () => {
+  for (const value of [undefined, null, {}, new Uint8Array(78), 'records']) {
+    refused(() => Session.fromBytes(begin(alice, bob).toBytes(), value), 'NotList');
+  }
 });
 
 test('objects of another class, or freed ones, are refused', () => {
@@ -115,20 +146,23 @@ test('objects of another class, or freed ones, are refused', () => {
 
 test('a message that begins no session is not accepted', () => {
   const { alice: a, bob: b } = talking();
-  const message = SessionMessage.decode(b.session.encrypt(utf8('hello')));
-  refused(() => Session.accept(a.identity, a.party, b.party, a.signedPrekey, message, NOW), 'NotInitial');
+  const message = SessionMessage.decode(write(b.session, 'hello'));
+  refused(() => Session.accept(a.identity, a.party, b.party, a.signedPrekey, a.kemPrekey, message, NOW), 'NotInitial');
+  refused(() => Session.acceptX3dh(a.identity, a.party, b.party, a.signedPrekey, message, NOW), 'NotInitial');
 });
 
 test('stored state with bytes cut off or changed never traps', () => {
   const { alice: a } = talking();
   const state = a.session.toBytes();
-  for (let length = 0; length < state.length; length += 1) refused(() => Session.fromBytes(state.slice(0, length)));
+  for (let length = 0; length < state.length; length += 1) {
+    refused(() => Session.fromBytes(state.slice(0, length), []));
+  }
   for (let position = 0; position < state.length; position += 1) {
     const changed = state.slice();
     changed[position] ^= 0xff;
     try {
-      const session = Session.fromBytes(changed);
-      session.encrypt(utf8('whatever this makes of it'));
+      const session = Session.fromBytes(changed, []);
+      write(session, 'whatever this makes of it');
     } catch (error) {
       assert.ok(!(error instanceof WebAssembly.RuntimeError), `trapped at ${position}`);
     }
@@ -158,6 +192,6 @@ test('a passphrase and a salt give the same key each time', () => {
 
 test('the module still works after all of these refusals', () => {
   const { alice: a, bob: b } = talking();
-  assert.equal(read(a.session, b.session.encrypt(utf8('unharmed'))), 'unharmed');
-  assert.equal(text(accept(b, a, begin(a, b).encrypt(utf8('and well'))).plaintext), 'and well');
+  assert.equal(read(a.session, write(b.session, 'unharmed')), 'unharmed');
+  assert.equal(text(accept(b, a, write(begin(a, b), 'and well')).plaintext), 'and well');
 });

@@ -7,8 +7,10 @@ import { webcrypto } from 'node:crypto';
 globalThis.crypto ??= webcrypto;
 
 export const sottovoce = createRequire(import.meta.url)('@sottovoce/crypto');
-const { AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage, SignedPrekeyPair } =
-  sottovoce;
+const {
+  AccountKeyPair, IdentityKeyPair, KemPrekeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
+  SignedPrekeyPair, X3dhPrekeyBundle,
+} = sottovoce;
 
 export const NOW = 1_800_000_000_000;
 export const utf8 = (text) => new TextEncoder().encode(text);
@@ -25,41 +27,48 @@ export function person(address, idByte) {
     party: new Party(address, deviceId, account.publicKey(), identity.publicKey()),
     signedPrekey: SignedPrekeyPair.generate(identity, deviceId, 1, NOW),
     oneTimePrekey: OneTimePrekeyPair.generate(7),
+    kemPrekey: KemPrekeyPair.generate(identity, deviceId, 'one-time', 9, NOW),
+    lastResortPrekey: KemPrekeyPair.generate(identity, deviceId, 'last-resort', 8, NOW),
   };
 }
 
 /** What `writer` makes of the prekeys of `reader`: a session that `reader` does not know of yet. */
-export function begin(writer, reader, { oneTime = true } = {}) {
-  const { signedPrekey, oneTimePrekey } = reader;
-  const bundle = PrekeyBundle.verify(
-    reader.party,
-    signedPrekey.statement(),
-    signedPrekey.signature(),
-    oneTime ? oneTimePrekey.toPublic() : undefined,
-  );
-  return Session.initiate(writer.identity, writer.party, reader.party, bundle);
+export function begin(writer, reader, { oneTime = true, suite = 'pqxdh', kemPrekey = reader.kemPrekey } = {}) {
+  const signedPrekey = reader.signedPrekey.toPublic();
+  const oneTimePrekey = oneTime ? reader.oneTimePrekey.toPublic() : undefined;
+  if (suite === 'x3dh') {
+    const bundle = X3dhPrekeyBundle.verify(reader.party, signedPrekey, oneTimePrekey);
+    return Session.initiateX3dh(writer.identity, writer.party, reader.party, bundle, NOW);
+  }
+  const bundle = PrekeyBundle.verify(reader.party, signedPrekey, kemPrekey.toPublic(), oneTimePrekey);
+  return Session.initiate(writer.identity, writer.party, reader.party, bundle, NOW);
 }
 
 /** Takes up the session that `bytes`, from `writer`, begin. */
 export function accept(reader, writer, bytes) {
   const message = SessionMessage.decode(bytes);
-  return message.oneTimePrekeyId === undefined
-    ? Session.accept(reader.identity, reader.party, writer.party, reader.signedPrekey, message, NOW)
-    : Session.acceptWithOneTimePrekey(
-        reader.identity, reader.party, writer.party, reader.signedPrekey, reader.oneTimePrekey, message, NOW,
-      );
+  const who = [reader.identity, reader.party, writer.party, reader.signedPrekey];
+  const oneTime = message.oneTimePrekeyId === undefined ? [] : [reader.oneTimePrekey];
+  const kem = [reader.kemPrekey, reader.lastResortPrekey].filter((prekey) => prekey.id === message.kemPrekeyId);
+  const way = message.suite === 'x3dh' ? 'acceptX3dh' : 'accept';
+  return Session[oneTime.length === 0 ? way : `${way}WithOneTimePrekey`](...who, ...kem, ...oneTime, message, NOW);
 }
 
 /** Alice and Bob, each with their side of one session, after Alice's first message. */
-export function talking() {
+export function talking(options) {
   const alice = person('alice@chat.example', 0xa1);
   const bob = person('bob@chat.example', 0xb0);
-  alice.session = begin(alice, bob);
-  bob.session = accept(bob, alice, alice.session.encrypt(utf8('hello'))).session;
+  alice.session = begin(alice, bob, options);
+  bob.session = accept(bob, alice, alice.session.encrypt(utf8('hello'), NOW)).session;
   return { alice, bob };
 }
 
+/** Encrypts a text. */
+export function write(session, words, now = NOW) {
+  return session.encrypt(utf8(words), now);
+}
+
 /** Decrypts to text. */
-export function read(session, bytes) {
-  return text(session.decrypt(SessionMessage.decode(bytes), NOW));
+export function read(session, bytes, now = NOW) {
+  return text(session.decrypt(SessionMessage.decode(bytes), now).plaintext);
 }

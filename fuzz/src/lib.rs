@@ -11,11 +11,14 @@
 )]
 
 mod decoders;
+mod people;
 mod roster;
 mod sealed;
+mod seeds;
 mod two_parties;
 
 pub use decoders::{session_message, state, statement};
 pub use roster::roster;
 pub use sealed::{attachment, sealed_envelope};
+pub use seeds::{Seed, seeds};
 pub use two_parties::two_parties;

@@ -1,20 +1,25 @@
-//! Two parties on a link that the fuzzer controls, against what must come of each message.
+//! Two parties on a link and a clock that the fuzzer controls, against what must come of each message.
+
+use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sottovoce_crypto::statements::{Address, DeviceId};
-use sottovoce_crypto::{
-    AccountKeyPair, IdentityKeyPair, OneTimePrekeyPair, Party, PrekeyBundle, Session, SessionMessage,
-    SignedPrekeyPair,
-};
+use sottovoce_crypto::{MAX_SKIPPED_AGE_MS, Session, SessionMessage, SkippedChanges};
+
+use crate::people::{Alice, Bob, people};
 
 const NOW: u64 = 1_800_000_000_000;
+const HOUR_MS: u64 = 60 * 60 * 1_000;
 
 /// Most steps of one run: enough for many turns, few enough to run often, and far from the limits beyond
 /// which messages may be lost.
 const MAX_STEPS: usize = 256;
+/// Most round trips of one run that are taken at a stroke: enough for a KEM exchange by count, which takes
+/// 25, and not so many that little else is tried.
+const MAX_ROUND_TRIPS: u8 = 28;
 
-/// Runs a conversation. Each pair of bytes is a step: what happens, and to which message or how.
+/// Runs a conversation. The first byte says how it begins; each pair of bytes after is a step: what
+/// happens, and to which message or how.
 pub fn two_parties(data: &[u8]) {
     let Some((&seed, steps)) = data.split_first() else {
         return;
@@ -24,36 +29,38 @@ pub fn two_parties(data: &[u8]) {
         pair.step(*step);
     }
     // In the end everything still under way arrives.
-    while let Some(message) = pair.link.pop() {
-        pair.deliver(message, Copies::Last);
-    }
+    pair.deliver_sent_before(u64::MAX);
 }
 
 /// Both ends of a session and the messages between them.
 pub(crate) struct Pair {
     rng: ChaCha20Rng,
-    alices: Session,
-    bobs: Option<Session>,
-    bob: Device,
-    alice: Party,
+    now_ms: u64,
+    round_trips_left: u8,
+    alices: End,
+    bobs: Option<End>,
+    alice: Alice,
+    bob: Bob,
     link: Vec<InFlight>,
 }
 
-struct Device {
-    party: Party,
-    identity: IdentityKeyPair,
-    signed_prekey: SignedPrekeyPair,
-    one_time_prekey: OneTimePrekeyPair,
+/// A session, and what a client that believes what it is told would have kept of its skipped keys.
+struct End {
+    session: Session,
+    kept: Kept,
 }
 
+type Kept = BTreeMap<[u8; 36], Vec<u8>>;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum To {
+pub(crate) enum To {
     Alice,
     Bob,
 }
 
 struct InFlight {
     to: To,
+    sent_at_ms: u64,
     bytes: Vec<u8>,
     plaintext: Vec<u8>,
     /// Already decrypted once: a copy.
@@ -67,45 +74,87 @@ enum Copies {
 }
 
 impl Pair {
+    /// The lowest bits of the seed choose: the suite, whether there is a one-time prekey, the role of the
+    /// KEM prekey.
     pub(crate) fn new(seed: u8) -> Self {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
-        let alice = Device::new(&mut rng, "alice@one.example", 1);
-        let bob = Device::new(&mut rng, "bob@two.example", 2);
-        let statement = bob.signed_prekey.statement().clone();
-        let bundle = PrekeyBundle {
-            signed_prekey: statement.verify(&bob.party.identity_key).unwrap(),
-            // Half of all seeds go without.
-            one_time_prekey: seed.is_multiple_of(2).then(|| bob.one_time_prekey.public()),
-        };
-        let alices = Session::initiate(&mut rng, &alice.identity, &alice.party, &bob.party, &bundle).unwrap();
+        let (alice, bob) = people(&mut rng, NOW);
+        let session = alice.begin(&mut rng, NOW, &bob, seed);
         Self {
             rng,
-            alices,
+            now_ms: NOW,
+            round_trips_left: MAX_ROUND_TRIPS,
+            alices: End::new(session, SkippedChanges::default()),
             bobs: None,
+            alice,
             bob,
-            alice: alice.party,
             link: Vec::new(),
         }
     }
 
-    /// Both ends, stored, after a message each way.
-    pub(crate) fn established(mut self) -> [Vec<u8>; 2] {
-        for to in [To::Bob, To::Alice] {
-            self.send(to, 5);
-            let message = self.link.remove(0);
+    /// After a message each way.
+    pub(crate) fn established(seed: u8) -> Self {
+        let mut pair = Self::new(seed);
+        pair.round_trip();
+        pair
+    }
+
+    /// Both ends, stored, without skipped keys.
+    pub(crate) fn states(&self) -> Vec<Vec<u8>> {
+        let ends = [Some(&self.alices), self.bobs.as_ref()];
+        ends.into_iter()
+            .flatten()
+            .map(|end| end.session.to_bytes().to_vec())
+            .collect()
+    }
+
+    /// The stored end that messages to this side are for, followed by its skipped keys.
+    pub(crate) fn state(&self, to: To) -> Vec<u8> {
+        let end = match to {
+            To::Alice => &self.alices,
+            To::Bob => self.bobs.as_ref().unwrap(),
+        };
+        let records = end.kept.values().flatten();
+        end.session.to_bytes().iter().chain(records).copied().collect()
+    }
+
+    /// A message that never arrives.
+    pub(crate) fn lost(&mut self, to: To, length: usize) -> Vec<u8> {
+        self.send(to, length);
+        self.link.pop().unwrap().bytes
+    }
+
+    /// A message each way that arrives at once.
+    pub(crate) fn round_trip(&mut self) {
+        self.one_way(To::Bob);
+        self.one_way(To::Alice);
+    }
+
+    pub(crate) fn one_way(&mut self, to: To) {
+        self.send(to, 5);
+        if let Some(message) = self.link.pop() {
             self.deliver(message, Copies::Last);
         }
-        [
-            self.alices.to_bytes().to_vec(),
-            self.bobs.unwrap().to_bytes().to_vec(),
-        ]
+    }
+
+    /// Time passes. What would be late by more than a key is kept for arrives before.
+    pub(crate) fn wait(&mut self, hours: u64) {
+        let now_ms = self.now_ms + hours * HOUR_MS;
+        self.deliver_sent_before(now_ms.saturating_sub(MAX_SKIPPED_AGE_MS));
+        self.now_ms = now_ms;
     }
 
     fn step(&mut self, [action, detail]: [u8; 2]) {
         match action % 8 {
-            0 | 1 => self.send(To::Bob, usize::from(detail) * 3),
-            2 | 3 => self.send(To::Alice, usize::from(detail) * 3),
-            4 => self.restore(detail),
+            0 => self.send(To::Bob, usize::from(detail) * 3),
+            1 => self.send(To::Alice, usize::from(detail) * 3),
+            2 => self.wait(u64::from(detail)),
+            3 => self.restore(detail),
+            4 => {
+                let count = self.round_trips_left.min(detail % 32);
+                self.round_trips_left -= count;
+                (0..count).for_each(|_| self.round_trip());
+            }
             _ if self.link.is_empty() => {}
             5 => {
                 let message = self.pick(detail);
@@ -120,16 +169,20 @@ impl Pair {
     }
 
     fn send(&mut self, to: To, length: usize) {
-        let session = match to {
+        let end = match to {
             To::Bob => Some(&mut self.alices),
             // Until he has heard from her he has nothing to answer with.
             To::Alice => self.bobs.as_mut(),
         };
-        if let Some(session) = session {
+        if let Some(end) = end {
             let plaintext = vec![b'x'; length];
-            let bytes = session.encrypt(&mut self.rng, &plaintext).unwrap();
+            let bytes = end
+                .session
+                .encrypt(&mut self.rng, self.now_ms, &plaintext)
+                .unwrap();
             self.link.push(InFlight {
                 to,
+                sent_at_ms: self.now_ms,
                 bytes,
                 plaintext,
                 read: false,
@@ -139,15 +192,26 @@ impl Pair {
 
     fn restore(&mut self, detail: u8) {
         if detail.is_multiple_of(2) {
-            self.alices = restored(&self.alices);
-        } else {
-            self.bobs = self.bobs.as_ref().map(restored);
+            self.alices.restore();
+        } else if let Some(end) = &mut self.bobs {
+            end.restore();
         }
     }
 
     fn pick(&mut self, detail: u8) -> InFlight {
         let position = usize::from(detail) % self.link.len();
         self.link.swap_remove(position)
+    }
+
+    fn deliver_sent_before(&mut self, time_ms: u64) {
+        let (due, rest) = std::mem::take(&mut self.link)
+            .into_iter()
+            .partition(|message| message.sent_at_ms < time_ms);
+        self.link = rest;
+        // The newest first: the worst order there is.
+        for message in due.into_iter().rev() {
+            self.deliver(message, Copies::Last);
+        }
     }
 
     fn deliver(&mut self, mut message: InFlight, copies: Copies) {
@@ -182,55 +246,64 @@ impl Pair {
 
     fn arrive(&mut self, to: To, bytes: &[u8]) -> Option<Vec<u8>> {
         let message = SessionMessage::decode(bytes).ok()?;
-        let session = match to {
+        assert_eq!(message.encode(), bytes);
+        let end = match to {
             To::Alice => Some(&mut self.alices),
             To::Bob => self.bobs.as_mut(),
         };
-        if let Some(session) = session {
-            let before = session.to_bytes();
-            let result = session.decrypt(NOW, &message).ok();
-            if result.is_none() {
-                assert_eq!(session.to_bytes(), before, "a refusal changes nothing");
-            }
-            return result.map(|text| text.to_vec());
+        if let Some(end) = end {
+            return end.decrypt(self.now_ms, &message);
         }
         let SessionMessage::Initial(initial) = message else {
             return None;
         };
-        let one_time_prekey = initial.one_time_prekey_id().map(|_| &self.bob.one_time_prekey);
-        let (session, plaintext) = Session::accept(
-            NOW,
-            &self.bob.identity,
-            &self.bob.party,
-            &self.alice,
-            &self.bob.signed_prekey,
-            one_time_prekey,
-            &initial,
-        )
-        .ok()?;
-        self.bobs = Some(session);
-        Some(plaintext.to_vec())
+        let (session, first) = self.bob.accept(self.now_ms, &self.alice, &initial)?;
+        self.bobs = Some(End::new(session, first.skipped));
+        Some(first.plaintext.to_vec())
     }
 }
 
-impl Device {
-    fn new(rng: &mut ChaCha20Rng, address: &str, device: u8) -> Self {
-        let identity = IdentityKeyPair::generate(rng);
-        let device_id = DeviceId::from_bytes([device; 16]);
-        Self {
-            party: Party {
-                address: Address::parse(address).unwrap(),
-                device_id,
-                account_key: AccountKeyPair::generate(rng).public(),
-                identity_key: identity.public(),
-            },
-            signed_prekey: SignedPrekeyPair::generate(rng, &identity, device_id, 1, NOW).unwrap(),
-            one_time_prekey: OneTimePrekeyPair::generate(rng, 1),
-            identity,
+impl End {
+    fn new(session: Session, changes: SkippedChanges) -> Self {
+        let mut kept = BTreeMap::new();
+        keep(&mut kept, changes);
+        let end = Self { session, kept };
+        end.check();
+        end
+    }
+
+    fn decrypt(&mut self, now_ms: u64, message: &SessionMessage) -> Option<Vec<u8>> {
+        let before = self.session.to_bytes();
+        let Ok(decrypted) = self.session.decrypt(now_ms, message) else {
+            assert_eq!(self.session.to_bytes(), before, "a refusal changes nothing");
+            self.check();
+            return None;
+        };
+        keep(&mut self.kept, decrypted.skipped);
+        self.check();
+        Some(decrypted.plaintext.to_vec())
+    }
+
+    fn restore(&mut self) {
+        self.session = Session::from_bytes(&self.session.to_bytes(), self.kept.values()).unwrap();
+        self.check();
+    }
+
+    /// What a client was told to keep is what there is.
+    fn check(&self) {
+        let mut held = BTreeMap::new();
+        for record in self.session.skipped_keys() {
+            held.insert(record.id.to_bytes(), record.bytes.to_vec());
         }
+        assert_eq!(held, self.kept, "skipped keys are kept as told");
     }
 }
 
-fn restored(session: &Session) -> Session {
-    Session::from_bytes(&session.to_bytes()).unwrap()
+fn keep(kept: &mut Kept, changes: SkippedChanges) {
+    for record in changes.added {
+        kept.insert(record.id.to_bytes(), record.bytes.to_vec());
+    }
+    for id in changes.removed {
+        kept.remove(&id.to_bytes());
+    }
 }

