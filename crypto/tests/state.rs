@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
 use common::{
     NO_KEYS, NOW, SUITES, TURN, begun, begun_in, decrypt, established, established_in, exchanging, restored,
     rng, stored,
@@ -289,11 +291,17 @@ fn what_is_told_of_skipped_keys_suffices_to_keep_them() {
     assert!(!kept.is_empty());
 }
 
+/// A state that may have skipped keys.
+static FOLLOWING: LazyLock<Vec<u8>> = LazyLock::new(|| begun(&mut rng(1)).1.to_bytes().to_vec());
+
+/// One state of each kind.
+static STATES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(states);
+
 proptest! {
     #[test]
     fn no_bytes_make_reading_a_session_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1_500)) {
         let _ = Session::from_bytes(&bytes, NO_KEYS);
-        let _ = Session::from_bytes(&begun(&mut rng(1)).1.to_bytes(), [&bytes]);
+        let _ = Session::from_bytes(&FOLLOWING, [&bytes]);
     }
 
     #[test]
@@ -301,7 +309,7 @@ proptest! {
         which in 0..12_usize,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let mut state = states().swap_remove(which);
+        let mut state = STATES[which].clone();
         for (position, byte) in changes {
             let position = position.index(state.len());
             state[position] = byte;
