@@ -1,0 +1,336 @@
+//! Our sender key for a channel.
+
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+use sottovoce_statements::{ChannelId, RosterHead};
+use zeroize::Zeroizing;
+
+use crate::chain::ChainKey;
+use crate::codec::{Reader, StateKind, Write, begin_state, read_state};
+use crate::error::StateError;
+use crate::padding::{pad_onto, padded_len};
+use crate::primitives::aead::TAG_LEN;
+use crate::secret::{Secret32, redacted_debug};
+use crate::sender_keys::LABEL_SENDER_KEY_MESSAGE;
+use crate::sender_keys::context::{AssociatedData, SenderKeyContext, SenderKeyId};
+use crate::sender_keys::distribution::SenderKeyDistribution;
+use crate::sender_keys::error::{RotationReason, SenderKeySendError};
+use crate::sender_keys::message::MessageHeader;
+use crate::sender_keys::roster::{ROSTER_HEAD_LEN, SendingRoster, read_head, write_head};
+use crate::sender_keys::signature::{MessageDigest, SIGNATURE_LEN, SenderSigningKey};
+
+/// Most messages encrypted with one sender key. A new one costs a pairwise message to every device in the
+/// channel, and a stolen one reads on until there is a new one; this puts the cost at a thousandth of a
+/// pairwise message per message and device. It is also less than
+/// [`MAX_FORWARD_JUMP`](crate::MAX_FORWARD_JUMP), so that a receiver can lose any number of a key's messages and
+/// still read the next.
+pub const MAX_SENDER_KEY_MESSAGES: u32 = 1_000;
+
+/// Longest a sender key is used, in milliseconds: 7 days. A quiet channel heals from a theft within a week
+/// as well.
+pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Our sender key for a channel: what we encrypt with, once for all members.
+///
+/// Save it after [`encrypt`](Self::encrypt) and before the message leaves: a message encrypted twice under
+/// one key of the chain would be readable to the server.
+pub struct SendingSenderKey {
+    channel_id: ChannelId,
+    associated_data: AssociatedData,
+    id: SenderKeyId,
+    /// Number of the next message.
+    iteration: u32,
+    chain: ChainKey,
+    signing_key: SenderSigningKey,
+    made_at_ms: u64,
+    made_under: RosterHead,
+    retired: bool,
+}
+
+impl SendingSenderKey {
+    /// Draws a sender key for `context`, whose sender we are. `head` is the newest entry of the roster:
+    /// who has left by then never gets the key, so give it to none of them. `now_ms` is Unix time in
+    /// milliseconds.
+    pub fn generate<R: CryptoRng + ?Sized>(
+        rng: &mut R,
+        now_ms: u64,
+        context: &SenderKeyContext,
+        head: RosterHead,
+    ) -> Self {
+        Self::draw(rng, now_ms, context.channel_id, context.associated_data(), head)
+    }
+
+    /// Puts a new sender key in the place of this one, which is erased. Nobody has the new one yet:
+    /// distribute it to all who are members now.
+    #[must_use]
+    pub fn replace<R: CryptoRng + ?Sized>(self, rng: &mut R, now_ms: u64, head: RosterHead) -> Self {
+        Self::draw(rng, now_ms, self.channel_id, self.associated_data, head)
+    }
+
+    /// Marks the key as one that must not be used any more, because a member's device was revoked. A
+    /// departure from the roster needs no mark. The mark is saved with the key.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// Why the key has to be replaced before anything is sent, if it has.
+    #[must_use]
+    pub fn rotation_due(&self, now_ms: u64, roster: &SendingRoster) -> Option<RotationReason> {
+        if roster.departed_at > self.made_under.height {
+            Some(RotationReason::Departure)
+        } else if self.retired {
+            Some(RotationReason::Retired)
+        } else if self.iteration >= MAX_SENDER_KEY_MESSAGES {
+            Some(RotationReason::Messages)
+        } else if now_ms.saturating_sub(self.made_at_ms) >= MAX_SENDER_KEY_AGE_MS {
+            Some(RotationReason::Age)
+        } else {
+            None
+        }
+    }
+
+    /// The key as it is now, for a device that does not have it: it will read what is sent from now on,
+    /// and nothing before.
+    ///
+    /// # Errors
+    /// [`SenderKeySendError`] if nothing may be sent with the key.
+    pub fn distribution(
+        &self,
+        now_ms: u64,
+        roster: &SendingRoster,
+    ) -> Result<SenderKeyDistribution, SenderKeySendError> {
+        self.check(now_ms, roster)?;
+        Ok(SenderKeyDistribution {
+            channel_id: self.channel_id,
+            key_id: self.id,
+            iteration: self.iteration,
+            chain: self.chain.clone(),
+            signing_key: self.signing_key.public(),
+            roster_head: roster.head,
+        })
+    }
+
+    /// Encrypts a message, of at most [`MAX_PLAINTEXT_LEN`](crate::MAX_PLAINTEXT_LEN) bytes, for everybody who
+    /// has the key. Returns the bytes to send.
+    ///
+    /// # Errors
+    /// [`SenderKeySendError`]; the key is then as it was.
+    pub fn encrypt(
+        &mut self,
+        now_ms: u64,
+        roster: &SendingRoster,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SenderKeySendError> {
+        self.check(now_ms, roster)?;
+        self.seal(roster.head, plaintext)
+            .ok_or(SenderKeySendError::TooLong)
+    }
+
+    /// The key's name.
+    #[must_use]
+    pub fn id(&self) -> SenderKeyId {
+        self.id
+    }
+
+    /// The channel it is for.
+    #[must_use]
+    pub fn channel_id(&self) -> ChannelId {
+        self.channel_id
+    }
+
+    /// The number of the next message: how many were encrypted.
+    #[must_use]
+    pub fn iteration(&self) -> u32 {
+        self.iteration
+    }
+
+    /// Whether the key was made for this context.
+    #[must_use]
+    pub fn is_for(&self, context: &SenderKeyContext) -> bool {
+        self.associated_data == context.associated_data()
+    }
+
+    /// The whole key, secrets included, to be sealed before it is kept: 199 bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(STATE_LEN));
+        begin_state(StateKind::SendingSenderKey, &mut bytes);
+        bytes.put(self.channel_id.as_bytes());
+        bytes.put(&self.associated_data);
+        bytes.put(self.id.as_bytes());
+        bytes.put_u32(self.iteration);
+        bytes.put(self.chain.as_bytes());
+        bytes.put(self.signing_key.secret());
+        bytes.put_u64(self.made_at_ms);
+        write_head(&self.made_under, &mut *bytes);
+        bytes.put_u8(u8::from(self.retired));
+        bytes
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`StateError`] when the bytes are anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
+        let mut reader = read_state(StateKind::SendingSenderKey, bytes)?;
+        let key = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(key)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let key = Self {
+            channel_id: ChannelId::from_bytes(*reader.array()?),
+            associated_data: *reader.array()?,
+            id: SenderKeyId::from_bytes(*reader.array()?),
+            iteration: reader.u32()?,
+            chain: ChainKey::new(Secret32::copy_from(reader.array()?)),
+            signing_key: SenderSigningKey::from_secret(&Secret32::copy_from(reader.array()?)),
+            made_at_ms: reader.u64()?,
+            made_under: read_head(reader)?,
+            retired: match reader.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(StateError::Malformed),
+            },
+        };
+        if key.iteration > MAX_SENDER_KEY_MESSAGES {
+            return Err(StateError::Malformed);
+        }
+        Ok(key)
+    }
+
+    fn draw<R: CryptoRng + ?Sized>(
+        rng: &mut R,
+        now_ms: u64,
+        channel_id: ChannelId,
+        associated_data: AssociatedData,
+        head: RosterHead,
+    ) -> Self {
+        Self {
+            channel_id,
+            associated_data,
+            id: SenderKeyId::random(rng),
+            iteration: 0,
+            chain: ChainKey::new(Secret32::random(rng)),
+            signing_key: SenderSigningKey::generate(rng),
+            made_at_ms: now_ms,
+            made_under: head,
+            retired: false,
+        }
+    }
+
+    /// Encrypts and signs the next message, or nothing if it is too long.
+    fn seal(&mut self, roster_head: RosterHead, plaintext: &[u8]) -> Option<Vec<u8>> {
+        let following = self.iteration.checked_add(1)?;
+        let header = MessageHeader {
+            key_id: self.id,
+            iteration: self.iteration,
+            roster_head,
+        };
+        // Room for all of it from the start: the plaintext is encrypted where it is written.
+        let room = padded_len(plaintext)? + TAG_LEN + SIGNATURE_LEN;
+        let mut message = Zeroizing::new(header.prefix(room));
+        let start = message.len();
+        let aad = [&self.associated_data, message.as_slice()].concat();
+        pad_onto(&mut message, plaintext)?;
+        let (message_key, chain) = self.chain.step();
+        message_key
+            .seal(&[LABEL_SENDER_KEY_MESSAGE], &aad, &mut message, start)
+            .ok()?;
+        let digest = MessageDigest::new(&self.associated_data, &message, &[]);
+        message.put(&self.signing_key.sign(&digest));
+        self.chain = chain;
+        self.iteration = following;
+        Some(core::mem::take(&mut *message))
+    }
+
+    /// Whether anything may be sent with the key.
+    fn check(&self, now_ms: u64, roster: &SendingRoster) -> Result<(), SenderKeySendError> {
+        if roster.forked || self.contradicts(&roster.head) {
+            return Err(SenderKeySendError::RosterForked);
+        }
+        match self.rotation_due(now_ms, roster) {
+            Some(reason) => Err(SenderKeySendError::RotationDue(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// A roster only grows: one that is shorter than when the key was made, or of the same height and not
+    /// the same, is another roster.
+    fn contradicts(&self, head: &RosterHead) -> bool {
+        head.height < self.made_under.height
+            || head.height == self.made_under.height && head.hash != self.made_under.hash
+    }
+}
+
+redacted_debug!(SendingSenderKey);
+
+/// Version and kind, channel, associated data, id, iteration, chain key, signing key, time, head, mark.
+const STATE_LEN: usize = 2 + 32 + 32 + SenderKeyId::LEN + 4 + 32 + 32 + 8 + ROSTER_HEAD_LEN + 1;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use alloc::format;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    pub(in crate::sender_keys) const HEAD: RosterHead = RosterHead {
+        height: 3,
+        hash: [3; 32],
+    };
+
+    /// A sender key of somebody's, drawn from a seed.
+    pub(in crate::sender_keys) fn key(seed: u8) -> SendingSenderKey {
+        let rng = &mut ChaCha20Rng::from_seed([seed; 32]);
+        SendingSenderKey::draw(rng, 0, ChannelId::from_bytes([0xc; 32]), [0xad; 32], HEAD)
+    }
+
+    impl SendingSenderKey {
+        /// Encrypts, whatever the rules of rotation.
+        pub(in crate::sender_keys) fn seal_anyway(&mut self, plaintext: &[u8]) -> Vec<u8> {
+            self.seal(HEAD, plaintext).unwrap()
+        }
+
+        /// A key with the chain of this one, under the same name, and a signing key of our own: all that
+        /// another member can make of it.
+        pub(in crate::sender_keys) fn forgers(&self) -> Self {
+            Self {
+                chain: self.chain.clone(),
+                signing_key: SenderSigningKey::from_secret(&Secret32::copy_from(&[0xf0; 32])),
+                channel_id: self.channel_id,
+                associated_data: self.associated_data,
+                id: self.id,
+                iteration: self.iteration,
+                made_at_ms: self.made_at_ms,
+                made_under: self.made_under,
+                retired: self.retired,
+            }
+        }
+    }
+
+    #[test]
+    fn a_sender_key_whose_iterations_have_run_out_encrypts_nothing() {
+        let mut key = key(1);
+        key.iteration = u32::MAX;
+        let before = key.to_bytes();
+        assert!(key.seal(HEAD, b"words").is_none());
+        assert_eq!(key.to_bytes(), before);
+    }
+
+    #[test]
+    fn a_sender_key_prints_no_secret() {
+        let key = key(1);
+        let roster = SendingRoster {
+            head: HEAD,
+            departed_at: 0,
+            forked: false,
+        };
+        let distribution = key.distribution(0, &roster).unwrap();
+        assert_eq!(format!("{key:?}"), "SendingSenderKey([redacted])");
+        assert_eq!(format!("{distribution:?}"), "SenderKeyDistribution([redacted])");
+        assert_eq!(format!("{:?}", key.signing_key), "SenderSigningKey([redacted])");
+    }
+}
