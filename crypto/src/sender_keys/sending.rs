@@ -33,8 +33,53 @@ pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Our sender key for a channel: what we encrypt with, once for all members.
 ///
-/// Save it after [`encrypt`](Self::encrypt) and before the message leaves: a message encrypted twice under
-/// one key of the chain would be readable to the server.
+/// Save it after [`encrypt`](Self::encrypt) and before the message leaves: two messages under one key of the
+/// chain would give the server what they differ in.
+///
+/// ```
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// use sottovoce_crypto::statements::{Address, ChannelId, DeviceId, RosterHead};
+/// use sottovoce_crypto::{
+///     AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, SenderKeyContext, SenderKeyDistribution,
+///     SenderKeyMessage, SendingRoster, SendingSenderKey,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let rng = &mut ChaCha20Rng::from_seed([1; 32]);
+/// # let now_ms = 1_800_000_000_000;
+/// let alice = Party {
+///     address: Address::parse("alice@chat.example")?,
+///     device_id: DeviceId::from_bytes([0xa1; 16]),
+///     account_key: AccountKeyPair::generate(rng).public(),
+///     identity_key: IdentityKeyPair::generate(rng).public(),
+/// };
+/// let context = SenderKeyContext { channel_id: ChannelId::from_bytes([0xcc; 32]), sender: alice };
+/// // What the channel's roster says; a `Roster` gives it with `view()`.
+/// let head = RosterHead { height: 4, hash: [4; 32] };
+/// let roster = SendingRoster { head, departed_at: 0, forked: false };
+///
+/// // Alice makes a key, and sends it to every member's devices in her pairwise sessions with them.
+/// let mut alices = SendingSenderKey::generate(rng, now_ms, &context, head);
+/// let secret_bytes = alices.distribution(now_ms, &roster)?.encode();
+///
+/// // Bob takes it up, if he agrees with what Alice believes the channel to be.
+/// let distribution = SenderKeyDistribution::decode(&secret_bytes)?;
+/// let (mut bobs, _) = ReceivingSenderKey::accept(&context, &distribution, &head)?;
+///
+/// // From then on one ciphertext is for all of them.
+/// let bytes = alices.encrypt(now_ms, &roster, b"hello, everybody")?;
+/// let opened = bobs.decrypt(now_ms, &SenderKeyMessage::decode(&bytes)?, &head)?;
+/// assert_eq!(opened.plaintext.as_slice(), b"hello, everybody");
+///
+/// // Somebody leaves: nothing more is sent before the key is replaced.
+/// let head = RosterHead { height: 5, hash: [5; 32] };
+/// let roster = SendingRoster { head, departed_at: 5, forked: false };
+/// assert!(alices.encrypt(now_ms, &roster, b"are we alone?").is_err());
+/// let mut alices = alices.replace(rng, now_ms, head);
+/// # let _ = alices.encrypt(now_ms, &roster, b"we are")?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct SendingSenderKey {
     channel_id: ChannelId,
     associated_data: AssociatedData,
