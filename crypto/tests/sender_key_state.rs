@@ -72,6 +72,9 @@ fn saving_what_changed_is_enough() {
     assert!(changes.added.is_empty() && changes.removed.is_empty());
 }
 
+/// Why some state is refused, if it is.
+type Read = fn(&[u8]) -> Option<StateError>;
+
 #[test]
 fn a_stored_sender_key_is_read_strictly() {
     let mut ours = alices(1);
@@ -79,7 +82,7 @@ fn a_stored_sender_key_is_read_strictly() {
     send(&mut ours, b"lost");
     let message = send(&mut ours, b"words");
     open(&mut theirs, &message).unwrap();
-    let read: [(Vec<u8>, fn(&[u8]) -> Option<StateError>); 2] = [
+    let read: [(Vec<u8>, Read); 2] = [
         (ours.to_bytes().to_vec(), |bytes| {
             SendingSenderKey::from_bytes(bytes).err()
         }),
