@@ -307,27 +307,23 @@ const STATE_LEN: usize = 2 + 32 + 32 + SenderKeyId::LEN + 4 + 32 + 32;
 mod tests {
     use super::*;
     use crate::chain::{MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
-    use crate::sender_keys::roster::SendingRoster;
+    use crate::padding::pad_onto;
+    use crate::sender_keys::message::MessageHeader;
     use crate::sender_keys::sending::SendingSenderKey;
     use crate::sender_keys::sending::tests::{HEAD, key};
     use crate::sender_keys::signature::SenderSigningKey;
     use alloc::format;
     use core::iter;
 
-    /// What a member holds of a key that is just made.
+    /// What a member holds who is given the key now.
     fn received(key: &SendingSenderKey) -> ReceivingSenderKey {
-        let roster = SendingRoster {
-            head: HEAD,
-            departed_at: 0,
-            forked: false,
-        };
-        let distribution = key.distribution(0, &roster).unwrap();
+        let distribution = key.hand_out_anyway();
         ReceivingSenderKey {
             channel_id: distribution.channel_id,
             associated_data: [0xad; 32],
             id: distribution.key_id,
             signing_key: distribution.signing_key,
-            next: 0,
+            next: distribution.iteration,
             chain: distribution.chain,
             skipped: SkippedKeys::default(),
         }
@@ -447,13 +443,41 @@ mod tests {
 
     #[test]
     fn the_last_iteration_is_refused() {
-        let mut ours = key(1);
+        let ours = key(1);
         let mut theirs = received(&ours);
-        let mut message = SenderKeyMessage::decode(&ours.seal_anyway(b"words")).unwrap();
-        message.header.iteration = u32::MAX;
         theirs.next = u32::MAX;
+        let header = MessageHeader {
+            key_id: theirs.id,
+            iteration: u32::MAX,
+            roster_head: HEAD,
+        };
+        let prefix = header.prefix(0);
+        let aad = [&theirs.associated_data, prefix.as_slice()].concat();
+        let mut ciphertext = Vec::new();
+        pad_onto(&mut ciphertext, b"words").unwrap();
+        let message_key = theirs.chain.step().0;
+        message_key
+            .seal(&[LABEL_SENDER_KEY_MESSAGE], &aad, &mut ciphertext, 0)
+            .unwrap();
+        let digest = MessageDigest::new(&theirs.associated_data, &prefix, &ciphertext);
+        let message = SenderKeyMessage {
+            header,
+            ciphertext,
+            signature: SenderSigningKey::from_secret(&signing_secret(&ours)).sign(&digest),
+        };
         assert_eq!(open(&mut theirs, 0, &message.encode()), None);
         assert_eq!(theirs.iteration(), u32::MAX);
+    }
+
+    #[test]
+    fn a_distribution_further_on_is_followed_as_far_as_a_message_could_jump() {
+        let (mut ours, theirs) = (key(1), received(&key(1)));
+        for steps in 1..=2_001 {
+            ours.seal_anyway(b"");
+            if [1, 2_000, 2_001].contains(&steps) {
+                assert_eq!(theirs.leads_to(&ours.hand_out_anyway()), steps <= 2_000);
+            }
+        }
     }
 
     #[test]

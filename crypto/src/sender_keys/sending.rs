@@ -146,14 +146,7 @@ impl SendingSenderKey {
         roster: &SendingRoster,
     ) -> Result<SenderKeyDistribution, SenderKeySendError> {
         self.check(now_ms, roster)?;
-        Ok(SenderKeyDistribution {
-            channel_id: self.channel_id,
-            key_id: self.id,
-            iteration: self.iteration,
-            chain: self.chain.clone(),
-            signing_key: self.signing_key.public(),
-            roster_head: roster.head,
-        })
+        Ok(self.hand_out(roster.head))
     }
 
     /// Encrypts a message, of at most [`MAX_PLAINTEXT_LEN`](crate::MAX_PLAINTEXT_LEN) bytes, for everybody who
@@ -266,6 +259,17 @@ impl SendingSenderKey {
         }
     }
 
+    fn hand_out(&self, roster_head: RosterHead) -> SenderKeyDistribution {
+        SenderKeyDistribution {
+            channel_id: self.channel_id,
+            key_id: self.id,
+            iteration: self.iteration,
+            chain: self.chain.clone(),
+            signing_key: self.signing_key.public(),
+            roster_head,
+        }
+    }
+
     /// Encrypts and signs the next message, or nothing if it is too long.
     fn seal(&mut self, roster_head: RosterHead, plaintext: &[u8]) -> Option<Vec<u8>> {
         let following = self.iteration.checked_add(1)?;
@@ -339,6 +343,11 @@ pub(super) mod tests {
             self.seal(HEAD, plaintext).unwrap()
         }
 
+        /// Hands the key out, whatever the rules of rotation.
+        pub(in crate::sender_keys) fn hand_out_anyway(&self) -> SenderKeyDistribution {
+            self.hand_out(HEAD)
+        }
+
         /// A key with the chain of this one, under the same name, and a signing key of our own: all that
         /// another member can make of it.
         pub(in crate::sender_keys) fn forgers(&self) -> Self {
@@ -368,12 +377,7 @@ pub(super) mod tests {
     #[test]
     fn a_sender_key_prints_no_secret() {
         let key = key(1);
-        let roster = SendingRoster {
-            head: HEAD,
-            departed_at: 0,
-            forked: false,
-        };
-        let distribution = key.distribution(0, &roster).unwrap();
+        let distribution = key.hand_out(HEAD);
         assert_eq!(format!("{key:?}"), "SendingSenderKey([redacted])");
         assert_eq!(format!("{distribution:?}"), "SenderKeyDistribution([redacted])");
         assert_eq!(format!("{:?}", key.signing_key), "SenderSigningKey([redacted])");
