@@ -13,9 +13,11 @@
 mod decoders;
 mod roster;
 mod sealed;
+mod sender_key;
 mod two_parties;
 
 pub use decoders::{session_message, state, statement};
 pub use roster::roster;
 pub use sealed::{attachment, sealed_envelope};
+pub use sender_key::sender_key;
 pub use two_parties::two_parties;

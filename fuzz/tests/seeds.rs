@@ -13,7 +13,8 @@ use sottovoce_crypto::statements::{
     AuthChallenge, DeviceBinding, DeviceManifest, Roster, RosterEntry, RosterInvitation, Signed, SignedPrekey,
 };
 use sottovoce_crypto::{
-    AttachmentPointer, OneTimePrekeyPair, SealedEnvelope, Session, SessionMessage, SignedPrekeyPair,
+    AttachmentPointer, OneTimePrekeyPair, ReceivingSenderKey, SealedEnvelope, SenderKeyDistribution,
+    SenderKeyMessage, SendingSenderKey, Session, SessionMessage, SignedPrekeyPair,
 };
 
 /// Runs a target on each of its seeds, on each with one byte changed, and on each cut short.
@@ -56,6 +57,18 @@ fn the_seeds_of_roster_hold() {
 fn the_seeds_of_sealed_envelope_hold() {
     run("sealed_envelope", sottovoce_fuzz::sealed_envelope, |seed| {
         SealedEnvelope::decode(seed).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_sender_key_hold() {
+    run("sender_key", sottovoce_fuzz::sender_key, |seed| {
+        let none: [&[u8]; 0] = [];
+        SenderKeyMessage::decode(seed).is_ok()
+            || SenderKeyDistribution::decode(seed).is_ok()
+            || SendingSenderKey::from_bytes(seed).is_ok()
+            || ReceivingSenderKey::from_bytes(seed, none).is_ok()
+            || seed.starts_with(&[0x01, 0x0c])
     });
 }
 
