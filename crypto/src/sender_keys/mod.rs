@@ -21,6 +21,7 @@ mod roster;
 mod sending;
 mod signature;
 mod skipped;
+mod state;
 
 pub use context::{SenderKeyContext, SenderKeyId};
 pub use distribution::SenderKeyDistribution;

@@ -7,10 +7,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::chain::{ChainKey, MAX_FORWARD_JUMP, MessageKey, SkippedKeys};
-use crate::codec::{Malformed, Reader, StateKind, Write, begin_state, read_state};
-use crate::error::StateError;
 use crate::padding::unpad;
-use crate::secret::{Secret32, redacted_debug};
+use crate::secret::redacted_debug;
 use crate::sender_keys::LABEL_SENDER_KEY_MESSAGE;
 use crate::sender_keys::context::{AssociatedData, SenderKeyContext, SenderKeyId};
 use crate::sender_keys::distribution::SenderKeyDistribution;
@@ -18,23 +16,21 @@ use crate::sender_keys::error::{DistributionError, SenderKeyDecryptError};
 use crate::sender_keys::message::SenderKeyMessage;
 use crate::sender_keys::roster::{RosterHistory, RosterStanding, compare};
 use crate::sender_keys::signature::{MessageDigest, SenderVerifyingKey};
-use crate::sender_keys::skipped::{
-    SkippedMessageChanges, SkippedMessageId, SkippedMessageRecord, read_record, record,
-};
+use crate::sender_keys::skipped::{SkippedMessageChanges, SkippedMessageId, SkippedMessageRecord, record};
 
 /// A member's sender key: what we read their messages to a channel with.
 ///
 /// Messages may come late, twice or in any order; each decrypts once. Keep a key that its sender has
 /// replaced for [`MAX_SKIPPED_AGE_MS`](crate::MAX_SKIPPED_AGE_MS) at most, and erase it when they leave.
 pub struct ReceivingSenderKey {
-    channel_id: ChannelId,
-    associated_data: AssociatedData,
-    id: SenderKeyId,
-    signing_key: SenderVerifyingKey,
+    pub(super) channel_id: ChannelId,
+    pub(super) associated_data: AssociatedData,
+    pub(super) id: SenderKeyId,
+    pub(super) signing_key: SenderVerifyingKey,
     /// Number of the next message expected.
-    next: u32,
-    chain: ChainKey,
-    skipped: SkippedKeys<u32>,
+    pub(super) next: u32,
+    pub(super) chain: ChainKey,
+    pub(super) skipped: SkippedKeys<u32>,
 }
 
 /// A message that was decrypted, and what has to be saved.
@@ -165,21 +161,6 @@ impl ReceivingSenderKey {
         self.associated_data == context.associated_data()
     }
 
-    /// The key without the records of [`skipped_messages`](Self::skipped_messages), to be sealed before it
-    /// is kept: 150 bytes.
-    #[must_use]
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(STATE_LEN));
-        begin_state(StateKind::ReceivingSenderKey, &mut bytes);
-        bytes.put(self.channel_id.as_bytes());
-        bytes.put(&self.associated_data);
-        bytes.put(self.id.as_bytes());
-        bytes.put_u32(self.next);
-        bytes.put(self.chain.as_bytes());
-        bytes.put(self.signing_key.as_bytes());
-        bytes
-    }
-
     /// Every key kept for a message that has not come.
     pub fn skipped_messages(&self) -> impl Iterator<Item = SkippedMessageRecord> {
         self.skipped.ids().filter_map(|iteration| {
@@ -188,42 +169,6 @@ impl ReceivingSenderKey {
                 iteration,
             };
             record(id, &self.skipped)
-        })
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote, with the bytes of the records that are kept, in any
-    /// order.
-    ///
-    /// # Errors
-    /// [`StateError`] when the bytes are anything else, or a record is not one of this key's.
-    pub fn from_bytes(
-        bytes: &[u8],
-        skipped: impl IntoIterator<Item = impl AsRef<[u8]>>,
-    ) -> Result<Self, StateError> {
-        let mut reader = read_state(StateKind::ReceivingSenderKey, bytes)?;
-        let mut key = Self::read(&mut reader)?;
-        reader.finish()?;
-        let mut stored = Vec::new();
-        for bytes in skipped {
-            let (id, stored_at_ms, message_key) = read_record(bytes.as_ref())?;
-            if id.key_id != key.id || id.iteration >= key.next {
-                return Err(StateError::Malformed);
-            }
-            stored.push((id.iteration, stored_at_ms, message_key));
-        }
-        key.skipped = SkippedKeys::from_stored(stored).ok_or(StateError::Malformed)?;
-        Ok(key)
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            channel_id: ChannelId::from_bytes(*reader.array()?),
-            associated_data: *reader.array()?,
-            id: SenderKeyId::from_bytes(*reader.array()?),
-            next: reader.u32()?,
-            chain: ChainKey::new(Secret32::copy_from(reader.array()?)),
-            signing_key: SenderVerifyingKey::from_bytes(reader.array()?)?,
-            skipped: SkippedKeys::default(),
         })
     }
 
@@ -300,14 +245,12 @@ fn open(
         .ok_or(SenderKeyDecryptError::Undecryptable)
 }
 
-/// Version and kind, channel, associated data, id, iteration, chain key, signing key.
-const STATE_LEN: usize = 2 + 32 + 32 + SenderKeyId::LEN + 4 + 32 + 32;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chain::{MAX_SKIPPED_AGE_MS, MAX_SKIPPED_KEYS};
     use crate::padding::pad_onto;
+    use crate::secret::Secret32;
     use crate::sender_keys::message::MessageHeader;
     use crate::sender_keys::sending::SendingSenderKey;
     use crate::sender_keys::sending::tests::{HEAD, key};

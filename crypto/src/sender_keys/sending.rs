@@ -7,8 +7,7 @@ use sottovoce_statements::{ChannelId, RosterHead};
 use zeroize::Zeroizing;
 
 use crate::chain::ChainKey;
-use crate::codec::{Reader, StateKind, Write, begin_state, read_state};
-use crate::error::StateError;
+use crate::codec::Write;
 use crate::padding::{pad_onto, padded_len};
 use crate::primitives::aead::TAG_LEN;
 use crate::secret::{Secret32, redacted_debug};
@@ -17,7 +16,7 @@ use crate::sender_keys::context::{AssociatedData, SenderKeyContext, SenderKeyId}
 use crate::sender_keys::distribution::SenderKeyDistribution;
 use crate::sender_keys::error::{RotationReason, SenderKeySendError};
 use crate::sender_keys::message::MessageHeader;
-use crate::sender_keys::roster::{ROSTER_HEAD_LEN, SendingRoster, read_head, write_head};
+use crate::sender_keys::roster::SendingRoster;
 use crate::sender_keys::signature::{MessageDigest, SIGNATURE_LEN, SenderSigningKey};
 
 /// Most messages encrypted with one sender key. A new one costs a pairwise message to every device in the
@@ -81,16 +80,16 @@ pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// # }
 /// ```
 pub struct SendingSenderKey {
-    channel_id: ChannelId,
-    associated_data: AssociatedData,
-    id: SenderKeyId,
+    pub(super) channel_id: ChannelId,
+    pub(super) associated_data: AssociatedData,
+    pub(super) id: SenderKeyId,
     /// Number of the next message.
-    iteration: u32,
-    chain: ChainKey,
-    signing_key: SenderSigningKey,
-    made_at_ms: u64,
-    made_under: RosterHead,
-    retired: bool,
+    pub(super) iteration: u32,
+    pub(super) chain: ChainKey,
+    pub(super) signing_key: SenderSigningKey,
+    pub(super) made_at_ms: u64,
+    pub(super) made_under: RosterHead,
+    pub(super) retired: bool,
 }
 
 impl SendingSenderKey {
@@ -189,56 +188,6 @@ impl SendingSenderKey {
         self.associated_data == context.associated_data()
     }
 
-    /// The whole key, secrets included, to be sealed before it is kept: 199 bytes.
-    #[must_use]
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(STATE_LEN));
-        begin_state(StateKind::SendingSenderKey, &mut bytes);
-        bytes.put(self.channel_id.as_bytes());
-        bytes.put(&self.associated_data);
-        bytes.put(self.id.as_bytes());
-        bytes.put_u32(self.iteration);
-        bytes.put(self.chain.as_bytes());
-        bytes.put(self.signing_key.secret());
-        bytes.put_u64(self.made_at_ms);
-        write_head(&self.made_under, &mut *bytes);
-        bytes.put_u8(u8::from(self.retired));
-        bytes
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
-    ///
-    /// # Errors
-    /// [`StateError`] when the bytes are anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = read_state(StateKind::SendingSenderKey, bytes)?;
-        let key = Self::read(&mut reader)?;
-        reader.finish()?;
-        Ok(key)
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        let key = Self {
-            channel_id: ChannelId::from_bytes(*reader.array()?),
-            associated_data: *reader.array()?,
-            id: SenderKeyId::from_bytes(*reader.array()?),
-            iteration: reader.u32()?,
-            chain: ChainKey::new(Secret32::copy_from(reader.array()?)),
-            signing_key: SenderSigningKey::from_secret(&Secret32::copy_from(reader.array()?)),
-            made_at_ms: reader.u64()?,
-            made_under: read_head(reader)?,
-            retired: match reader.u8()? {
-                0 => false,
-                1 => true,
-                _ => return Err(StateError::Malformed),
-            },
-        };
-        if key.iteration > MAX_SENDER_KEY_MESSAGES {
-            return Err(StateError::Malformed);
-        }
-        Ok(key)
-    }
-
     fn draw<R: CryptoRng + ?Sized>(
         rng: &mut R,
         now_ms: u64,
@@ -315,9 +264,6 @@ impl SendingSenderKey {
 }
 
 redacted_debug!(SendingSenderKey);
-
-/// Version and kind, channel, associated data, id, iteration, chain key, signing key, time, head, mark.
-const STATE_LEN: usize = 2 + 32 + 32 + SenderKeyId::LEN + 4 + 32 + 32 + 8 + ROSTER_HEAD_LEN + 1;
 
 #[cfg(test)]
 pub(super) mod tests {
