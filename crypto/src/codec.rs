@@ -87,7 +87,10 @@ pub(crate) enum StateKind {
     OneTimePrekey = 0x03,
     KemPrekey = 0x04,
     SkippedKey = 0x05,
+    SendingSenderKey = 0x06,
+    ReceivingSenderKey = 0x07,
     AccessKey = 0x08,
+    SkippedSenderKeyMessage = 0x0c,
 }
 
 pub(crate) fn begin_state(kind: StateKind, bytes: &mut Vec<u8>) {

@@ -84,6 +84,7 @@ mod primitives;
 mod ratchet;
 mod sealed_sender;
 mod secret;
+mod sender_keys;
 mod session;
 mod storage;
 mod suite;
@@ -111,6 +112,12 @@ pub use sealed_sender::{
     AccessKey, ClaimedSender, ConfirmError, ConfirmedSender, ENVELOPE_OVERHEAD, EnvelopeDecodeError,
     EnvelopeOpenError, EnvelopeSealError, EnvelopeSender, MAX_SEALED_MESSAGE_LEN, OpenedEnvelope,
     SealedEnvelope, seal_envelope,
+};
+pub use sender_keys::{
+    DecryptedSenderKeyMessage, DistributionError, MAX_SENDER_KEY_AGE_MS, MAX_SENDER_KEY_MESSAGES,
+    ReceivingSenderKey, RosterFork, RosterHistory, RosterStanding, RotationReason, SenderKeyContext,
+    SenderKeyDecryptError, SenderKeyDistribution, SenderKeyId, SenderKeyMessage, SenderKeySendError,
+    SendingRoster, SendingSenderKey, SkippedMessageChanges, SkippedMessageId, SkippedMessageRecord,
 };
 pub use session::{Decrypted, MAX_SESSION_LEN, Session, SkippedChanges, SkippedKeyId, SkippedKeyRecord};
 pub use storage::{MAX_RECORD_LEN, StorageKey};

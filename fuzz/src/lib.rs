@@ -15,10 +15,12 @@ mod people;
 mod roster;
 mod sealed;
 mod seeds;
+mod sender_key;
 mod two_parties;
 
 pub use decoders::{session_message, state, statement};
 pub use roster::roster;
 pub use sealed::{attachment, sealed_envelope};
 pub use seeds::{Seed, seeds};
+pub use sender_key::sender_key;
 pub use two_parties::two_parties;

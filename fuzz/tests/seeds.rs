@@ -14,8 +14,8 @@ use sottovoce_crypto::statements::{
     SignedPrekey,
 };
 use sottovoce_crypto::{
-    AttachmentPointer, KemPrekeyPair, OneTimePrekeyPair, SealedEnvelope, Session, SessionMessage,
-    SignedPrekeyPair,
+    AttachmentPointer, KemPrekeyPair, OneTimePrekeyPair, ReceivingSenderKey, SealedEnvelope,
+    SenderKeyDistribution, SenderKeyMessage, SendingSenderKey, Session, SessionMessage, SignedPrekeyPair,
 };
 
 /// Runs a target on each of its seeds, on each with one byte changed, and on each cut short.
@@ -58,6 +58,18 @@ fn the_seeds_of_roster_hold() {
 fn the_seeds_of_sealed_envelope_hold() {
     run("sealed_envelope", sottovoce_fuzz::sealed_envelope, |seed| {
         SealedEnvelope::decode(seed).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_sender_key_hold() {
+    run("sender_key", sottovoce_fuzz::sender_key, |seed| {
+        let none: [&[u8]; 0] = [];
+        SenderKeyMessage::decode(seed).is_ok()
+            || SenderKeyDistribution::decode(seed).is_ok()
+            || SendingSenderKey::from_bytes(seed).is_ok()
+            || ReceivingSenderKey::from_bytes(seed, none).is_ok()
+            || seed.starts_with(&[0x01, 0x0c])
     });
 }
 
