@@ -90,6 +90,8 @@ pub(crate) enum StateKind {
     SendingSenderKey = 0x06,
     ReceivingSenderKey = 0x07,
     AccessKey = 0x08,
+    TrustedAccount = 0x09,
+    PendingLink = 0x0a,
     SkippedSenderKeyMessage = 0x0c,
 }
 

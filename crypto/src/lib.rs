@@ -71,6 +71,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod account;
 mod attachment;
 mod chain;
 mod chunks;
@@ -91,6 +92,14 @@ mod suite;
 
 pub use sottovoce_statements as statements;
 
+pub use account::{
+    AccountMaterial, Advance, AdvanceError, BACKUP_HEADER_LEN, BackupCode, BackupContact, BackupOpenError,
+    BackupReader, BackupRecord, BackupWriteError, BackupWriter, CodeError, GrantOpenError, GrantSealError,
+    GrantedAccount, LinkingFailed, LinkingOffer, MAX_BACKUP_ITEM_LEN, MAX_FORMER_ACCOUNT_KEYS,
+    MAX_LINKING_AGE_MS, MAX_LINKING_DATA_LEN, ManifestView, NextManifestError, PendingLink,
+    RECOVERY_BLOB_LEN, RecoveryCode, RecoveryError, ReportedView, SEALED_BACKUP_CHUNK_LEN, SafetyNumber,
+    SafetyNumberError, TrustedAccount, VerifiedAccount, VerifyAccountError,
+};
 pub use attachment::{
     ATTACHMENT_CHUNK_LEN, ATTACHMENT_HEADER_LEN, AttachmentOpenError, AttachmentOpener, AttachmentPointer,
     AttachmentPointerError, AttachmentSealError, AttachmentSealer, MAX_ATTACHMENT_LEN,
