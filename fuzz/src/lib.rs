@@ -10,6 +10,7 @@
     reason = "a fuzz target reports by panicking"
 )]
 
+mod account;
 mod decoders;
 mod people;
 mod roster;
@@ -18,6 +19,7 @@ mod seeds;
 mod sender_key;
 mod two_parties;
 
+pub use account::{account, account_seals};
 pub use decoders::{session_message, state, statement};
 pub use roster::roster;
 pub use sealed::{attachment, sealed_envelope};

@@ -14,8 +14,9 @@ use sottovoce_crypto::statements::{
     SignedPrekey,
 };
 use sottovoce_crypto::{
-    AttachmentPointer, KemPrekeyPair, OneTimePrekeyPair, ReceivingSenderKey, SealedEnvelope,
-    SenderKeyDistribution, SenderKeyMessage, SendingSenderKey, Session, SessionMessage, SignedPrekeyPair,
+    AttachmentPointer, KemPrekeyPair, LinkingOffer, OneTimePrekeyPair, PendingLink, ReceivingSenderKey,
+    RecoveryCode, SealedEnvelope, SenderKeyDistribution, SenderKeyMessage, SendingSenderKey, Session,
+    SessionMessage, SignedPrekeyPair, TrustedAccount,
 };
 
 /// Runs a target on each of its seeds, on each with one byte changed, and on each cut short.
@@ -36,6 +37,24 @@ fn run(target: &str, fuzz: fn(&[u8]), is_good: fn(&[u8]) -> bool) {
         count += 1;
     }
     assert!(count > 1, "{target} has seeds");
+}
+
+#[test]
+fn the_seeds_of_account_hold() {
+    run("account", sottovoce_fuzz::account, |seed| {
+        let text = std::str::from_utf8(seed).unwrap_or_default();
+        TrustedAccount::from_bytes(seed).is_ok()
+            || PendingLink::from_bytes(seed).is_ok()
+            || LinkingOffer::from_bytes(seed).is_ok()
+            || RecoveryCode::parse(text).is_ok()
+    });
+}
+
+#[test]
+fn the_seeds_of_account_seals_hold() {
+    run("account_seals", sottovoce_fuzz::account_seals, |seed| {
+        !seed.is_empty()
+    });
 }
 
 #[test]
