@@ -6,6 +6,18 @@
 //! sends makes it panic, and a message that fails to decrypt changes nothing. Every byte is laid down in
 //! `SPEC.md`.
 //!
+//! | for | there is |
+//! |---|---|
+//! | talking to one device | [`Session`]: PQXDH, or by explicit choice X3DH, then the Double Ratchet |
+//! | talking to a channel | [`SendingSenderKey`], [`ReceivingSenderKey`], bound to its [`Roster`](statements::Roster) |
+//! | hiding who writes | [`seal_envelope`], [`SealedEnvelope`], [`AccessKey`] |
+//! | files | [`AttachmentSealer`], [`AttachmentOpener`], [`AttachmentPointer`] |
+//! | knowing whom one talks to | [`TrustedAccount`], [`SafetyNumber`] |
+//! | more devices, lost devices | [`PendingLink`] and [`LinkingOffer`], [`RecoveryCode`], [`BackupWriter`] and [`BackupReader`] |
+//! | keeping state | `to_bytes` and `from_bytes` of each, sealed by a [`StorageKey`] |
+//!
+//! Two devices talk:
+//!
 //! ```
 //! # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //! use sottovoce_crypto::statements::{Address, DeviceId, KemPrekeyRole};
