@@ -36,6 +36,19 @@ const ARGON2_LANES: u32 = 4;
 ///
 /// Each record is encrypted with XChaCha20-Poly1305 under a random nonce, with its context (say, table
 /// and row) authenticated, so that records cannot be swapped.
+///
+/// ```
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// use sottovoce_crypto::StorageKey;
+///
+/// # let rng = &mut ChaCha20Rng::from_seed([1; 32]);
+/// let key = StorageKey::generate(rng);
+/// let name = key.blind(b"sessions/bob");
+/// let sealed = key.seal(rng, &name, b"a session's bytes")?;
+/// assert_eq!(key.open(&name, &sealed)?.as_slice(), b"a session's bytes");
+/// assert!(key.open(b"another row", &sealed).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct StorageKey {
     secret: Secret32,
     sealing: Secret32,

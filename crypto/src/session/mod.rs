@@ -26,7 +26,62 @@ use crate::suite::{LABEL_MESSAGE, Suite};
 ///
 /// A session is not a connection: messages may be lost, repeated, delayed and reordered on their way,
 /// within the limits named in this package. Save [`to_bytes`](Self::to_bytes), and what
-/// [`decrypt`](Self::decrypt) says of skipped keys, sealed, after every message and before acting on it.
+/// [`decrypt`](Self::decrypt) says of skipped keys, sealed, after every message and before acting on it:
+///
+/// ```
+/// # use std::collections::BTreeMap;
+/// use sottovoce_crypto::{Session, SessionMessage};
+///
+/// /// What a device keeps of one session.
+/// struct Kept {
+///     session: Vec<u8>,
+///     skipped: BTreeMap<[u8; 36], Vec<u8>>,
+/// }
+///
+/// fn receive(kept: &mut Kept, now_ms: u64, bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+///     let mut session = Session::from_bytes(&kept.session, kept.skipped.values())?;
+///     let decrypted = session.decrypt(now_ms, &SessionMessage::decode(bytes)?)?;
+///     for id in decrypted.skipped.removed {
+///         kept.skipped.remove(&id.to_bytes());
+///     }
+///     for record in decrypted.skipped.added {
+///         kept.skipped.insert(record.id.to_bytes(), record.bytes.to_vec());
+///     }
+///     kept.session = session.to_bytes().to_vec();
+///     Ok(decrypted.plaintext.to_vec())
+/// }
+/// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+/// # use sottovoce_crypto::statements::{Address, DeviceId};
+/// # use sottovoce_crypto::{AccountKeyPair, IdentityKeyPair, Party, SignedPrekeyPair, X3dhPrekeyBundle, X3dhPrekeys};
+/// # let rng = &mut ChaCha20Rng::from_seed([1; 32]);
+/// # let mut device = |address, id| {
+/// #     let (account, identity) = (AccountKeyPair::generate(rng), IdentityKeyPair::generate(rng));
+/// #     let party = Party {
+/// #         address: Address::parse(address).unwrap(),
+/// #         device_id: DeviceId::from_bytes([id; 16]),
+/// #         account_key: account.public(),
+/// #         identity_key: identity.public(),
+/// #     };
+/// #     let prekey = SignedPrekeyPair::generate(rng, &identity, party.device_id, 1, 0).unwrap();
+/// #     (identity, party, prekey)
+/// # };
+/// # let (alice, bob) = (device("alice@chat.example", 1), device("bob@chat.example", 2));
+/// # let signed_prekey = bob.2.statement().clone().verify(&bob.1.identity_key)?;
+/// # let bundle = X3dhPrekeyBundle { signed_prekey, one_time_prekey: None };
+/// # let mut alices = Session::initiate_x3dh(rng, 0, &alice.0, &alice.1, &bob.1, &bundle)?;
+/// # let SessionMessage::Initial(first) = SessionMessage::decode(&alices.encrypt(rng, 0, b"")?)? else { unreachable!() };
+/// # let prekeys = X3dhPrekeys { signed_prekey: &bob.2, one_time_prekey: None };
+/// # let (bobs, _) = Session::accept_x3dh(0, &bob.0, &bob.1, &alice.1, &prekeys, &first)?;
+/// # let mut kept = Kept { session: bobs.to_bytes().to_vec(), skipped: BTreeMap::new() };
+/// # let (late, prompt) = (alices.encrypt(rng, 0, b"late")?, alices.encrypt(rng, 0, b"prompt")?);
+///
+/// // Two messages, in the wrong order.
+/// assert_eq!(receive(&mut kept, 0, &prompt)?, b"prompt");
+/// assert_eq!(kept.skipped.len(), 1);
+/// assert_eq!(receive(&mut kept, 0, &late)?, b"late");
+/// assert_eq!(kept.skipped.len(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Session {
     handshake_digest: [u8; 32],
     associated_data: [u8; 32],
