@@ -14,6 +14,7 @@ mod people;
 mod schedule;
 mod script;
 mod sealed;
+mod sender_keys;
 mod state;
 
 use people::{Device, Way};
@@ -78,6 +79,7 @@ fn conversation(script: &mut Script, way: Way) {
     let alice = Box::new(Device::new(script, "alice@one.example", 1));
     let bob = Box::new(Device::new(script, "bob@two.example", 2));
     sealed::envelope(script, &alice, &bob);
+    sender_keys::channel(script, &alice);
     let mut alices = alice.begin(script, &bob, way);
 
     // The third of Alice's messages comes first; the first comes after both ends were stored.

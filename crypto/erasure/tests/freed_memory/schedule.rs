@@ -131,18 +131,22 @@ struct Kem<'a> {
 }
 
 /// 7.2 and 7.3: a chain for as many messages as these tests send or skip on one.
-pub(crate) fn follow(notes: &mut Secrets, suite: u8, mut chain: [u8; 32]) {
+pub(crate) fn follow(notes: &mut Secrets, suite: u8, chain: [u8; 32]) {
     let label = format!("{LABEL}message");
+    follow_labelled(notes, &[label.as_bytes(), &[suite]], chain);
+}
+
+/// 13.3: the chain of a sender key.
+pub(crate) fn follow_sender_key(notes: &mut Secrets, chain: [u8; 32]) {
+    let label = format!("{LABEL}sender key message");
+    follow_labelled(notes, &[label.as_bytes()], chain);
+}
+
+fn follow_labelled(notes: &mut Secrets, info: &[&[u8]], mut chain: [u8; 32]) {
     for _ in 0..8 {
         notes.add("chain key", &chain);
         let message_key = hmac(&chain, &[&[1]]);
-        hkdf(
-            notes,
-            "message key",
-            &[0; 32],
-            &message_key,
-            &[label.as_bytes(), &[suite]],
-        );
+        hkdf(notes, "message key", &[0; 32], &message_key, info);
         chain = hmac(&chain, &[&[2]]);
     }
 }

@@ -65,7 +65,8 @@ impl Script {
     /// What was drawn since this was last asked; nothing in the second run.
     pub(crate) fn drawn(&mut self) -> Vec<Vec<u8>> {
         let drawn = self.rng.drawn.as_mut().map(std::mem::take).unwrap_or_default();
-        for secret in &drawn {
+        // Ids are drawn as well, and are no secrets.
+        for secret in drawn.iter().filter(|drawn| drawn.len() >= 32) {
             self.note("drawn", secret);
         }
         drawn
@@ -77,22 +78,29 @@ impl Script {
         }
     }
 
+    /// Something new to say, on the caller's stack.
+    pub(crate) fn words(&mut self) -> Words {
+        let seed = self.next_words();
+        spoken(seed)
+    }
+
+    fn next_words(&mut self) -> u8 {
+        let mut seed = [0; 1];
+        self.words_rng.fill_bytes(&mut seed);
+        self.note("plaintext", &spoken(seed[0]));
+        seed[0]
+    }
+
     pub(crate) fn wait(&mut self, hours: u64) {
         self.now_ms += hours * 60 * 60 * 1_000;
     }
 
     pub(crate) fn write(&mut self, end: &mut End) -> Written {
-        let mut seed = [0; 1];
-        self.words_rng.fill_bytes(&mut seed);
-        let words = spoken(seed[0]);
-        self.note("plaintext", &words);
+        let seed = self.next_words();
+        let words = spoken(seed);
         let before = self.state(&end.session);
         // Every third message is short.
-        let length = if seed[0].is_multiple_of(3) {
-            20
-        } else {
-            words.len()
-        };
+        let length = if seed.is_multiple_of(3) { 20 } else { words.len() };
         let bytes = end
             .session
             .encrypt(&mut self.rng, self.now_ms, &words[..length])
@@ -101,10 +109,7 @@ impl Script {
         if let (Some(before), Some(after)) = (before, self.state(&end.session)) {
             note_sent(self.notes.as_mut().unwrap(), &before, &drawn, &after);
         }
-        Written {
-            bytes,
-            words: seed[0],
-        }
+        Written { bytes, words: seed }
     }
 
     /// The message arrives damaged, then whole, then once more.
