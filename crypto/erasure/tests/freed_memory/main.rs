@@ -10,6 +10,7 @@
     reason = "a failing test is supposed to stop there"
 )]
 
+mod accounts;
 mod people;
 mod schedule;
 mod script;
@@ -46,6 +47,7 @@ fn no_secret_is_left_in_freed_memory() {
 fn play(script: &mut Script) {
     storage(script);
     sealed::attachment(script);
+    accounts::account(script);
     for suite in [Suite::Pqxdh, Suite::X3dh] {
         for one_time in [true, false] {
             conversation(script, Way { suite, one_time });

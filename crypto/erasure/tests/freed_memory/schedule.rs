@@ -165,6 +165,12 @@ pub(crate) fn note_attachment(notes: &mut Secrets, key: &[u8], content_len: usiz
     );
 }
 
+/// What two keys that were drawn agree on.
+pub(crate) fn note_shared(notes: &mut Secrets, ours: &[u8], theirs: &[u8]) {
+    let theirs = public(theirs.try_into().unwrap());
+    notes.add("shared secret", &x25519(ours.try_into().unwrap(), theirs));
+}
+
 /// 14.2: the key of an envelope.
 pub(crate) fn note_envelope(notes: &mut Secrets, drawn: &[u8], identity: &[u8; 32], recipient: &[u8]) {
     let ephemeral: [u8; 32] = drawn.try_into().unwrap();

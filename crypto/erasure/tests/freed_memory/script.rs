@@ -21,7 +21,7 @@ pub(crate) struct Draws {
 pub(crate) struct Script {
     pub(crate) rng: Draws,
     /// For what is drawn and no secret.
-    public_rng: ChaCha20Rng,
+    pub(crate) public_rng: ChaCha20Rng,
     words_rng: ChaCha20Rng,
     pub(crate) now_ms: u64,
     pub(crate) notes: Option<Secrets>,
