@@ -177,3 +177,15 @@ pub(crate) fn write_prefix(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_the_longest_prefix() {
+        let longest = HandshakeHeader::MAX_LEN.max(KemPart::MAX_LEN);
+        assert_eq!(MAX_PREFIX_LEN, 2 + 40 + longest);
+        assert_eq!(MAX_PREFIX_LEN, 1_227);
+    }
+}
