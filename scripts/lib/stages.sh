@@ -69,6 +69,9 @@ stage_no_std() { build_for thumbv7em-none-eabihf core,alloc -p sottovoce-crypto 
 stage_wasm() {
     scripts/wasm
     node --test crypto-wasm/tests/*.test.mjs
+    # The core by itself, on its test vectors: no bindings, nothing imported.
+    build_for wasm32-unknown-unknown std,panic_abort -p sottovoce-crypto --example check_vectors --quiet
+    node scripts/lib/vectors.mjs "$BUILT/examples/check_vectors.wasm"
 }
 
 stage_fuzz() {
