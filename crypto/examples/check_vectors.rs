@@ -9,6 +9,7 @@
     reason = "a failing check is supposed to stop there"
 )]
 
+#[allow(dead_code, reason = "it tells no names")]
 #[path = "../tests/vectors_of/mod.rs"]
 mod vectors_of;
 

@@ -13,6 +13,7 @@
     reason = "a program for those who work on the protocol"
 )]
 
+#[allow(dead_code, reason = "it reads the files when it runs")]
 #[path = "../tests/vectors_of/mod.rs"]
 mod vectors_of;
 

@@ -108,6 +108,16 @@ fn the_vectors_of_attachments_and_envelopes_hold() {
 }
 
 #[test]
+fn the_bytes_of_a_channel_do_not_change() {
+    made_again("sender_keys.json");
+}
+
+#[test]
+fn the_vectors_of_sender_keys_hold() {
+    holds("sender_keys.json");
+}
+
+#[test]
 fn every_file_of_vectors_is_checked() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
     let mut files: Vec<_> = std::fs::read_dir(folder)

@@ -1,5 +1,7 @@
 //! What the files are written in: byte strings as lower-case hex, times and numbers as numbers.
 
+use std::fmt::Debug;
+
 use serde_json::Value;
 
 pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> Value {
@@ -33,9 +35,20 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 }
 
 /// The name of a refusal, as this implementation tells it apart from others.
-pub(crate) fn refusal<T>(result: Result<T, impl std::fmt::Debug>) -> String {
+pub(crate) fn refusal<T>(result: Result<T, impl Debug>) -> String {
     match result {
         Ok(_) => panic!("taken, and must not be"),
-        Err(error) => format!("{error:?}"),
+        Err(error) => name_of(&error),
     }
+}
+
+/// The names of an error and the one within, without what they carry.
+pub(crate) fn name_of(error: &impl Debug) -> String {
+    let text = format!("{error:?}");
+    let names: Vec<_> = text
+        .split('(')
+        .take(2)
+        .filter_map(|part| part.split(|letter: char| !letter.is_alphanumeric()).next())
+        .collect();
+    names.join(": ")
 }

@@ -14,6 +14,8 @@ mod people;
 mod ratchet;
 mod replay;
 mod sealed_sender;
+mod sender_key_refusals;
+mod sender_keys;
 mod session;
 mod statements;
 mod storage;
@@ -69,4 +71,5 @@ vectors! {
     "statements.json": statements::generate, check;
     "attachments.json": attachments::generate, check;
     "sealed_sender.json": sealed_sender::generate, check;
+    "sender_keys.json": sender_keys::generate, check;
 }

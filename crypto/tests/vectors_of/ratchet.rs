@@ -59,7 +59,11 @@ fn late_messages(mut talk: Conversation<'_>) -> Value {
     // What was put away a week ago is not used any more, and goes with the next message that decrypts.
     talk.now_ms += MAX_SKIPPED_AGE_MS + 1;
     let expired = talk.message(third[0]).to_vec();
-    talk.refuses(Responder, "a message whose key was put away more than 7 days ago", &expired);
+    talk.refuses(
+        Responder,
+        "a message whose key was put away more than 7 days ago",
+        &expired,
+    );
     let last = talk.says(Initiator, b"h");
     talk.hears(Responder, last);
     talk.finish()

@@ -412,6 +412,13 @@ impl ReadKey for sottovoce_crypto::statements::IdentityKey {
     }
 }
 
+/// The public key of an Ed25519 secret.
+pub(crate) fn public(secret: &[u8; 32]) -> [u8; 32] {
+    ed25519_dalek::SigningKey::from_bytes(secret)
+        .verifying_key()
+        .to_bytes()
+}
+
 /// Ed25519 over any bytes.
 pub(crate) fn sign(secret: &[u8; 32], bytes: &[u8]) -> [u8; 64] {
     use ed25519_dalek::Signer;

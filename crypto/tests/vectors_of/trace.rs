@@ -277,7 +277,8 @@ pub(crate) enum Kem {
     Answer([u8; 32]),
 }
 
-fn party_bytes(party: &Party) -> Vec<u8> {
+/// A party as it is hashed (6).
+pub(crate) fn party_bytes(party: &Party) -> Vec<u8> {
     let address = party.address.as_str().as_bytes();
     let mut bytes = vec![u8::try_from(address.len()).unwrap()];
     bytes.extend(address);
