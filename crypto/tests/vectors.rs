@@ -118,6 +118,16 @@ fn the_vectors_of_sender_keys_hold() {
 }
 
 #[test]
+fn the_bytes_of_a_roster_do_not_change() {
+    made_again("roster.json");
+}
+
+#[test]
+fn the_vectors_of_rosters_hold() {
+    holds("roster.json");
+}
+
+#[test]
 fn every_file_of_vectors_is_checked() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
     let mut files: Vec<_> = std::fs::read_dir(folder)

@@ -13,6 +13,9 @@ mod padding;
 mod people;
 mod ratchet;
 mod replay;
+mod roster;
+mod roster_people;
+mod roster_refusals;
 mod sealed_sender;
 mod sender_key_refusals;
 mod sender_keys;
@@ -72,4 +75,5 @@ vectors! {
     "attachments.json": attachments::generate, check;
     "sealed_sender.json": sealed_sender::generate, check;
     "sender_keys.json": sender_keys::generate, check;
+    "roster.json": roster::generate, check;
 }
