@@ -258,7 +258,7 @@ fn byte_forms(file: &Value, channel: &Channel) -> Vec<Value> {
         form("a genesis of another channel", genesis, 2, true, &|statement| {
             *statement.last_mut().unwrap() ^= 1
         }),
-        form("a damaged signature", good, 1, false, &|statement| {
+        form("changed under its signature", good, 1, false, &|statement| {
             statement[end - 1] = 1
         }),
         form("the role of an owner", good, 1, true, &|statement| {
