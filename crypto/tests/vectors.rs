@@ -128,6 +128,20 @@ fn the_vectors_of_rosters_hold() {
 }
 
 #[test]
+fn the_bytes_of_accounts_do_not_change() {
+    made_again("accounts.json");
+    made_again("linking.json");
+    made_again("recovery.json");
+}
+
+#[test]
+fn the_vectors_of_accounts_hold() {
+    holds("accounts.json");
+    holds("linking.json");
+    holds("recovery.json");
+}
+
+#[test]
 fn every_file_of_vectors_is_checked() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
     let mut files: Vec<_> = std::fs::read_dir(folder)

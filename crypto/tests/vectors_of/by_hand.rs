@@ -1,8 +1,8 @@
 //! The cryptography once more, written from the specification and not from the library: what it comes to is
 //! noted beside what the library did, and must be the same.
 
-use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use libcrux_ml_kem::mlkem768;
@@ -68,6 +68,15 @@ pub(crate) fn decapsulate(seed: &[u8; 64], ciphertext: &[u8; 1_088]) -> [u8; 32]
 pub(crate) fn seal(key: &[u8; 32], nonce: &[u8; 12], associated_data: &[u8], text: &[u8]) -> Vec<u8> {
     let mut buffer = text.to_vec();
     ChaCha20Poly1305::new(key.into())
+        .encrypt_in_place(nonce.into(), associated_data, &mut buffer)
+        .unwrap();
+    buffer
+}
+
+/// XChaCha20-Poly1305. Returns ciphertext and tag.
+pub(crate) fn seal_x(key: &[u8; 32], nonce: &[u8; 24], associated_data: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut buffer = text.to_vec();
+    XChaCha20Poly1305::new(key.into())
         .encrypt_in_place(nonce.into(), associated_data, &mut buffer)
         .unwrap();
     buffer

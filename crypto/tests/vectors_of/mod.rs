@@ -2,6 +2,7 @@
 //!
 //! An example program writes the files, a test checks them, and another example checks them as WebAssembly.
 
+mod accounts;
 mod attachments;
 mod by_hand;
 mod conversation;
@@ -9,9 +10,11 @@ mod draws;
 mod handshake;
 mod healing;
 mod json;
+mod linking;
 mod padding;
 mod people;
 mod ratchet;
+mod recovery;
 mod replay;
 mod roster;
 mod roster_people;
@@ -76,4 +79,7 @@ vectors! {
     "sealed_sender.json": sealed_sender::generate, check;
     "sender_keys.json": sender_keys::generate, check;
     "roster.json": roster::generate, check;
+    "accounts.json": accounts::generate, check;
+    "linking.json": linking::generate, check;
+    "recovery.json": recovery::generate, check;
 }
