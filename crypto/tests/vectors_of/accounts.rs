@@ -476,7 +476,7 @@ fn refused_scans(number: &Value) -> Value {
     let own = SafetyNumber::between(&account(&number["theirs"]), &account(&number["ours"]));
     let forms = [
         ("the scanner's own screen", own.to_scannable()),
-        ("another address", flipped(2)),
+        ("another address", flipped(3)),
         ("another key of the one who shows it", flipped(key)),
         ("another key of the scanner", flipped(good.len() - 1)),
         ("another version", flipped(0)),
