@@ -2,15 +2,17 @@
 
 use serde_json::{Value, json};
 use sottovoce_crypto::statements::{
-    Account, AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, ManifestDevice,
-    Signed, Verified,
+    AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, ManifestDevice, Signed,
+    Verified,
 };
 use sottovoce_crypto::{
-    AccountKeyPair, Advance, IdentityKeyPair, ManifestView, SafetyNumber, TrustedAccount, VerifiedAccount,
+    AccountKeyPair, IdentityKeyPair, ManifestView, SafetyNumber, TrustedAccount, VerifiedAccount,
 };
 
 use super::json::{array, bytes, hex, list, name_of, number, refusal, text};
 use super::people::{signed, signed_json};
+use super::safety_numbers::{account, refused_scans, safety_number, scan_refusal};
+use super::trust::{refused_states, take_step, trust};
 
 pub(crate) fn generate() -> Value {
     let shown = shown_accounts();
@@ -208,130 +210,13 @@ fn refused_when_shown(file: &Value) -> Value {
     forms.into()
 }
 
-fn verify(shown: &Value) -> Result<VerifiedAccount, sottovoce_crypto::VerifyAccountError> {
+pub(crate) fn verify(shown: &Value) -> Result<VerifiedAccount, sottovoce_crypto::VerifyAccountError> {
     VerifiedAccount::verify(
         &Address::parse(text(&shown["address"])).unwrap(),
         &AccountKey::from_slice(&bytes(&shown["account key"])).unwrap(),
         signed(&shown["manifest"]),
         list(&shown["bindings"]).iter().map(signed).collect(),
     )
-}
-
-/// One after another, each on the state that the one before left.
-fn trust(file: &Value) -> Value {
-    let script = [
-        ("trusts on first use", 0),
-        ("advances", 0),
-        ("advances", 1),
-        ("advances", 0),
-        ("advances", 4),
-        ("advances", 5),
-        ("advances", 7),
-        ("advances", 2),
-        ("advances", 3),
-        ("advances", 6),
-        ("accepts the account key", 7),
-        ("accepts the account key", 6),
-        ("accepts the account key", 6),
-        ("advances", 0),
-        ("accepts the account key", 2),
-        ("accepts the account key", 3),
-    ];
-    let mut steps = Vec::new();
-    let mut state: Option<TrustedAccount> = None;
-    for (does, shown) in script {
-        let before = state.as_ref().map(TrustedAccount::to_bytes).unwrap_or_default();
-        let mut step = json!({ "does": does, "shown": shown, "state before": hex(&*before) });
-        state = Some(take_step(file, &mut step, state));
-        steps.push(step);
-    }
-    let mut again = |view: usize, shown: usize| {
-        let mut step =
-            json!({ "does": "trusts again", "from the view of": view, "shown": shown, "state before": "" });
-        for field in ["result", "state after"] {
-            step[field] = Value::Null;
-        }
-        let known = verify(&file["shown"][view]).unwrap();
-        let trusted = trust_again(&known, file, shown);
-        note(&mut step, trusted);
-        steps.push(step);
-    };
-    for (view, shown) in [(0, 0), (0, 1), (1, 3), (1, 0), (1, 4), (0, 6), (0, 7)] {
-        again(view, shown);
-    }
-    for step in &mut steps {
-        for field in ["gone", "new"] {
-            if step.get(field).is_none() {
-                step[field] = Value::Null;
-            }
-        }
-    }
-    steps.into()
-}
-
-fn trust_again(known: &VerifiedAccount, file: &Value, shown: usize) -> Result<TrustedAccount, String> {
-    let account = Account {
-        address: known.address().clone(),
-        account_key: *known.account_key(),
-    };
-    TrustedAccount::trust_again(&account, &known.view(), verify(&file["shown"][shown]).unwrap())
-        .map_err(|error| name_of(&error))
-}
-
-fn note(step: &mut Value, trusted: Result<TrustedAccount, String>) {
-    match trusted {
-        Ok(trusted) => {
-            step["result"] = "taken".into();
-            step["state after"] = hex(&*trusted.to_bytes());
-        }
-        Err(error) => {
-            step["result"] = error.into();
-            step["state after"] = "".into();
-        }
-    }
-}
-
-/// Does what a step says, and notes what came of it.
-fn take_step(file: &Value, step: &mut Value, state: Option<TrustedAccount>) -> TrustedAccount {
-    let index = usize::try_from(number(&step["shown"])).unwrap();
-    let shown = verify(&file["shown"][index]).unwrap();
-    if step["does"] == "trusts again" {
-        let view = usize::try_from(number(&step["from the view of"])).unwrap();
-        let trusted = trust_again(&verify(&file["shown"][view]).unwrap(), file, index);
-        note(step, trusted);
-        return TrustedAccount::trust_on_first_use(shown);
-    }
-    let Some(mut state) = state else {
-        let trusted = TrustedAccount::trust_on_first_use(shown);
-        note(step, Ok(trusted.clone()));
-        return trusted;
-    };
-    let ids = |devices: &[ManifestDevice]| -> Value {
-        devices
-            .iter()
-            .map(|device| hex(device.device_id.as_bytes()))
-            .collect()
-    };
-    let before = state.to_bytes();
-    let result = match text(&step["does"]) {
-        "advances" => state.advance(&shown).map(|advance| match advance {
-            Advance::Same => "nothing new".to_owned(),
-            Advance::Newer { gone, new } => {
-                step["gone"] = ids(&gone);
-                step["new"] = ids(&new);
-                "taken".to_owned()
-            }
-        }),
-        _ => state.accept_account_key(&shown).map(|()| "taken".to_owned()),
-    };
-    step["result"] = result
-        .unwrap_or_else(|error| {
-            assert_eq!(state.to_bytes(), before, "a refusal changes nothing");
-            name_of(&error)
-        })
-        .into();
-    step["state after"] = hex(&*state.to_bytes());
-    state
 }
 
 fn view_json(view: &ManifestView) -> Value {
@@ -417,119 +302,4 @@ fn next_manifest(file: &Value, form: &Value) -> (Value, Value) {
         Ok(next) => (signed_json(next.signed()), Value::Null),
         Err(error) => (Value::Null, name_of(&error).into()),
     }
-}
-
-fn account(value: &Value) -> Account {
-    Account {
-        address: Address::parse(text(&value["address"])).unwrap(),
-        account_key: AccountKey::from_slice(&bytes(&value["account key"])).unwrap(),
-    }
-}
-
-fn safety_number(our_address: &str, ours: u8, their_address: &str, theirs: u8) -> Value {
-    let account_json = |address: &str, secret: u8| json!({ "address": address, "account key": hex(super::statements::public(&[secret; 32])) });
-    let (ours, theirs) = (
-        account_json(our_address, ours),
-        account_json(their_address, theirs),
-    );
-    let number = SafetyNumber::between(&account(&ours), &account(&theirs));
-    let mut halves = [half(&ours), half(&theirs)];
-    let mut json = json!({ "our half": halves[0], "their half": halves[1] });
-    halves.sort();
-    assert_eq!(number.digits(), halves.concat(), "by hand it is another number");
-    json["ours"] = ours;
-    json["theirs"] = theirs;
-    json["digits"] = number.to_string().into();
-    json["shown for scanning"] = hex(number.to_scannable());
-    json
-}
-
-/// One account's digits (15.10), by hand.
-fn half(account: &Value) -> String {
-    use sha2::{Digest, Sha512};
-    let (key, address) = (bytes(&account["account key"]), text(&account["address"]));
-    let mut input = b"Sottovoce-v1 safety number".to_vec();
-    input.extend(&key);
-    input.push(u8::try_from(address.len()).unwrap());
-    input.extend(address.as_bytes());
-    for _ in 0..5_200 {
-        input = [Sha512::digest(&input).to_vec(), key.clone()].concat();
-    }
-    (0..6)
-        .map(|group| {
-            let number = input[5 * group..5 * group + 5]
-                .iter()
-                .fold(0_u64, |number, byte| number * 256 + u64::from(*byte));
-            format!("{:05}", number % 100_000)
-        })
-        .collect()
-}
-
-fn refused_scans(number: &Value) -> Value {
-    let good = bytes(&number["shown for scanning"]);
-    let key = 1 + 1 + 17;
-    let flipped = |position: usize| {
-        let mut changed = good.clone();
-        changed[position] ^= 1;
-        changed
-    };
-    let own = SafetyNumber::between(&account(&number["theirs"]), &account(&number["ours"]));
-    let forms = [
-        ("the scanner's own screen", own.to_scannable()),
-        ("another address", flipped(3)),
-        ("another key of the one who shows it", flipped(key)),
-        ("another key of the scanner", flipped(good.len() - 1)),
-        ("another version", flipped(0)),
-        ("a byte too few", good[..good.len() - 1].to_vec()),
-        ("a byte too many", [good.as_slice(), &[0]].concat()),
-        ("nothing", Vec::new()),
-    ];
-    forms
-        .into_iter()
-        .map(|(reason, scanned)| {
-            let mut form = json!({ "reason": reason, "scanned": hex(scanned) });
-            form["error"] = scan_refusal(number, &form).into();
-            form
-        })
-        .collect()
-}
-
-/// Why the other one's device refuses what it scans.
-fn scan_refusal(number: &Value, form: &Value) -> String {
-    let there = SafetyNumber::between(&account(&number["theirs"]), &account(&number["ours"]));
-    refusal(there.compare(&bytes(&form["scanned"])))
-}
-
-fn refused_states(file: &Value) -> Value {
-    let steps = list(&file["trust"]);
-    let good = bytes(&steps[11]["state after"]);
-    let with = |position: usize, field: &[u8]| {
-        let mut changed = good.clone();
-        changed[position..position + field.len()].copy_from_slice(field);
-        changed
-    };
-    // One former key stands behind the count.
-    let (count, former) = (34, 35);
-    let forms = [
-        ("nothing", Vec::new()),
-        ("another version", with(0, &[2])),
-        ("another kind", with(1, &[1])),
-        (
-            "another account key",
-            with(2, &super::statements::public(&[7; 32])),
-        ),
-        ("more former keys than there may be", with(count, &[9])),
-        ("a former key that is the trusted one", with(former, &good[2..34])),
-        ("a former view of version 0", with(former + 32, &[0; 8])),
-        ("a damaged signature", with(former + 72, &[good[former + 72] ^ 1])),
-        ("a byte too few", good[..good.len() - 1].to_vec()),
-        ("a byte too many", [good.as_slice(), &[0]].concat()),
-    ];
-    forms
-        .into_iter()
-        .map(|(reason, state)| {
-            let error = refusal(TrustedAccount::from_bytes(&state));
-            json!({ "reason": reason, "state": hex(state), "error": error })
-        })
-        .collect()
 }

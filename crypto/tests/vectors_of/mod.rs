@@ -4,6 +4,7 @@
 
 mod accounts;
 mod attachments;
+mod backups;
 mod by_hand;
 mod conversation;
 mod draws;
@@ -17,15 +18,19 @@ mod ratchet;
 mod recovery;
 mod replay;
 mod roster;
+mod roster_joining_refusals;
 mod roster_people;
 mod roster_refusals;
+mod safety_numbers;
 mod sealed_sender;
 mod sender_key_refusals;
 mod sender_keys;
 mod session;
+mod statement_refusals;
 mod statements;
 mod storage;
 mod trace;
+mod trust;
 
 use serde_json::Value;
 

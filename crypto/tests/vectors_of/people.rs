@@ -60,8 +60,8 @@ impl Device {
     pub(crate) fn json(&self) -> Value {
         let mut person = party_json(&self.party);
         let secret = self.identity.to_secret_bytes();
-        person["account secret"] = hex(&*self.account.to_secret_bytes());
-        person["identity secret"] = hex(&*secret);
+        person["account secret"] = hex(*self.account.to_secret_bytes());
+        person["identity secret"] = hex(*secret);
         person["identity secret, X25519"] = hex(identity_x25519(&secret));
         person["identity key, X25519"] = hex(x25519_public(&identity_x25519(&secret)));
         person

@@ -81,7 +81,7 @@ impl Person {
             .map(|(device, pair)| {
                 json!({
                     "device id": hex(device_id(device).as_bytes()),
-                    "identity secret": hex(&*pair.to_secret_bytes()),
+                    "identity secret": hex(*pair.to_secret_bytes()),
                     "identity key": hex(pair.public().as_bytes()),
                 })
             })
@@ -97,7 +97,7 @@ impl Person {
             .collect();
         json!({
             "address": self.account().address.as_str(),
-            "account secret": hex(&*self.account_pair.to_secret_bytes()),
+            "account secret": hex(*self.account_pair.to_secret_bytes()),
             "account key": hex(self.account_pair.public().as_bytes()),
             "devices": devices,
             "manifests": manifests,

@@ -52,11 +52,11 @@ pub(crate) fn generate() -> Value {
         .collect();
     let stretched = |passphrase: &str, salt: u8| {
         let key = StorageKey::from_passphrase(passphrase.as_bytes(), &[salt; 16]).unwrap();
-        json!({ "passphrase": hex(passphrase), "salt": hex([salt; 16]), "storage key": hex(&*key.to_bytes()) })
+        json!({ "passphrase": hex(passphrase), "salt": hex([salt; 16]), "storage key": hex(*key.to_bytes()) })
     };
     let (valid, broken) = states();
     json!({
-        "storage key": hex(&*secret),
+        "storage key": hex(*secret),
         "sealing key": hex(hmac(&*secret, b"Sottovoce-v1 storage seal")),
         "blinding key": hex(hmac(&*secret, b"Sottovoce-v1 storage blind")),
         "sealed": sealed,
@@ -213,7 +213,7 @@ pub(crate) fn check(file: &Value) {
     }
     for entry in list(&file["passphrases"]) {
         let key = StorageKey::from_passphrase(&bytes(&entry["passphrase"]), &array(&entry["salt"])).unwrap();
-        assert_eq!(hex(&*key.to_bytes()), entry["storage key"]);
+        assert_eq!(hex(*key.to_bytes()), entry["storage key"]);
     }
     for form in list(&file["refused passphrases"]) {
         let key = StorageKey::from_passphrase(&bytes(&form["passphrase"]), &[0; 16]);
