@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 use sottovoce_crypto::statements::Address;
-use sottovoce_crypto::{
-    AccountKeyPair, AccountMaterial,
-    BackupRecord, RecoveryCode,
-};
+use sottovoce_crypto::{AccountKeyPair, AccountMaterial, BackupRecord, RecoveryCode};
 
 use super::accounts::manifest;
 use super::backups::{backup, contact, read_backup, refused_backups, write_backup};
