@@ -79,16 +79,7 @@ fn a_replaced_identity_key_reads_nothing_more() {
     else {
         panic!("the first message begins the session");
     };
-    let (mut stolen, _) = Session::accept(
-        START,
-        &bob.devices[0].1,
-        &bob.party(),
-        &alice,
-        &prekeys[0],
-        None,
-        &initial,
-    )
-    .expect("the old key reads what was meant for it");
+    let mut stolen = bob.accept(&alice, &prekeys[0], &initial);
 
     bob.devices[0].1 = IdentityKeyPair::generate(&mut bob.rng);
     bob.show(&mut world, &bob.manifest(2, first.hash(), &[0]));
@@ -147,7 +138,7 @@ fn sessions_on_disk(world: &World, node: usize) -> Vec<Session> {
             while let Some((length, after)) = rest.split_first_chunk::<4>() {
                 (last, rest) = after.split_at(u32::from_be_bytes(*length) as usize);
             }
-            Session::from_bytes(last).expect("a session")
+            Session::from_bytes(last, [] as [&[u8]; 0]).expect("a session")
         })
         .collect()
 }
@@ -349,6 +340,7 @@ fn an_answer_with_other_bundles_than_asked_for_is_not_used() {
             device_id: bob.as_bytes().to_vec(),
             signed_prekey: world.server.devices[&bob].signed_prekey.clone(),
             one_time_prekey: None,
+            kem_prekey: world.server.devices[&bob].last_resort_kem.clone(),
         };
         let (call, _) = world.take_call(0);
         let answer = Ok(Reply::Bundles(v1::FetchPrekeyBundlesResponse {
