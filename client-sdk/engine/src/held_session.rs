@@ -55,6 +55,12 @@ impl Held {
         self.keys == keys(them)
     }
 
+    /// Whether a new session is to take over from it for good: both sides have had it, or another one that
+    /// was preferred to it.
+    pub(crate) fn has_had_its_time(&self) -> bool {
+        self.settled || self.beside_since != 0
+    }
+
     /// Keeps the session as it is now, all but its skipped keys.
     pub(crate) fn put(&self, turn: &mut Turn<'_>) {
         turn.put(format!("session/{}", self.name()), self.to_record());

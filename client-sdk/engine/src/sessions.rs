@@ -71,11 +71,15 @@ impl Sessions {
         first.plaintext
     }
 
-    /// Those that had settled retire.
+    /// Those that had settled retire, and so do those beside one: the new one has not settled, and would
+    /// give way to them.
     fn add(&mut self, them: &Party, new: Held, turn: &mut Turn<'_>) {
         self.erase_foreign(them, turn);
         let sessions = self.0.entry(name(them)).or_default();
-        for held in sessions.iter_mut().filter(|held| held.settled && !held.retired) {
+        for held in sessions
+            .iter_mut()
+            .filter(|held| held.has_had_its_time() && !held.retired)
+        {
             held.retired = true;
             held.beside_since = turn.now.max(1);
             held.put(turn);
