@@ -135,6 +135,7 @@ async fn look_at_the_handshake(database: &mut Database, checks: &mut Checks) -> 
     let suite = match first.suite() {
         Suite::Pqxdh => "PQXDH (X25519 and ML-KEM-768)",
         Suite::X3dh => "X3DH (X25519 alone)",
+        _ => "a suite this demo does not know",
     };
     println!("     her first message, as it waits, begins a session by {suite}");
     checks.expect(
