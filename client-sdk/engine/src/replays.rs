@@ -65,3 +65,57 @@ impl Replays {
 fn key((signed, last_resort): (u32, u32), digest: &[u8; 32]) -> String {
     format!("initial/{signed}/{last_resort}/{}", hex(digest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn a_handshake_is_remembered_until_either_of_its_prekeys_is_erased() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let mut turn = Turn::new(0, rng, Counters::default());
+        for (signed, last_resort) in [(&[7][..], &[][..]), (&[], &[3])] {
+            let mut replays = Replays::default();
+            replays.remember(7, 3, [1; 32], &mut turn);
+            replays.forget(&[3], &[7], &mut turn);
+            assert!(replays.refuses(7, 3, &[1; 32]), "those were others");
+            assert!(!replays.refuses(7, 3, &[2; 32]));
+            replays.forget(signed, last_resort, &mut turn);
+            assert!(!replays.refuses(7, 3, &[1; 32]));
+            assert!(turn.out.records.values().all(Option::is_none), "nor on the disk");
+        }
+    }
+
+    #[test]
+    fn a_full_memory_refuses_whatever_the_last_resort_and_forgets_nothing() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(2);
+        let mut turn = Turn::new(0, rng, Counters::default());
+        let mut replays = Replays::default();
+        let digest = |n: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&n.to_be_bytes());
+            digest
+        };
+        for n in 0..REMEMBERED {
+            assert!(!replays.refuses(7, 1, &digest(n)));
+            replays.remember(7, if n < 250 { 1 } else { 2 }, digest(n), &mut turn);
+        }
+        for last_resort in [1, 2, 3] {
+            assert!(replays.refuses(7, last_resort, &digest(REMEMBERED)));
+        }
+        assert!(
+            !replays.refuses(8, 2, &digest(0)),
+            "the next signed prekey has room"
+        );
+        let mut again = Replays::default();
+        for (name, record) in &turn.out.records {
+            again
+                .load(name.strip_prefix("initial/").unwrap(), record.as_ref().unwrap())
+                .unwrap();
+        }
+        assert!(again.is_full(7) && again.refuses(7, 2, &digest(400)));
+    }
+}
