@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sottovoce_engine::{Call, Refusal, Reply};
+use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply};
 use sottovoce_proto::ERROR_DOMAIN;
 use sottovoce_proto::v1::account_service_client::AccountServiceClient;
 use sottovoce_proto::v1::auth_service_client::AuthServiceClient;
@@ -100,11 +100,13 @@ impl Transport {
             Call::PublishPrekeys(request) => {
                 answer(prekeys().publish_prekeys(signed_in(timed(request), token)))
                     .await
-                    .map(|response| Reply::PrekeysLeft(response.one_time_remaining))
+                    .map(|response| {
+                        prekeys_left(response.one_time_remaining, response.one_time_kem_remaining)
+                    })
             }
             Call::CountPrekeys(request) => answer(prekeys().count_prekeys(signed_in(timed(request), token)))
                 .await
-                .map(|response| Reply::PrekeysLeft(response.one_time_remaining)),
+                .map(|response| prekeys_left(response.one_time_remaining, response.one_time_kem_remaining)),
             Call::FetchPrekeyBundles(request) => {
                 answer(prekeys().fetch_prekey_bundles(signed_in(timed(request), token)))
                     .await
@@ -149,6 +151,13 @@ fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(CALL_TIMEOUT);
     request
+}
+
+fn prekeys_left(one_time: u32, one_time_kem: u32) -> Reply {
+    Reply::PrekeysLeft(PrekeysLeft {
+        one_time,
+        one_time_kem,
+    })
 }
 
 fn signed_in<T>(mut request: Request<T>, token: &Token) -> Request<T> {

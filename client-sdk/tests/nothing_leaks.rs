@@ -70,7 +70,7 @@ async fn no_word_and_no_secret_reaches_the_servers_disk_or_a_log() {
     let mut secrets = secrets_of(&folder.path().join("alice.db")).await;
     secrets.extend(secrets_of(&folder.path().join("bob.db")).await);
     assert!(
-        secrets.len() > 100,
+        secrets.len() > 200,
         "two identities and their prekeys: {}",
         secrets.len()
     );
@@ -131,6 +131,8 @@ async fn secrets_of(store: &Path) -> BTreeMap<String, Vec<u8>> {
             secrets.insert(name, fields[0][2..34].to_vec());
         } else if name.contains(": one-time-prekey/") {
             secrets.insert(name, fields[0][6..38].to_vec());
+        } else if name.contains("-kem-prekey/") {
+            secrets.insert(name, fields[0][2..66].to_vec());
         }
     }
     secrets

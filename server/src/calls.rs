@@ -1,6 +1,6 @@
 //! Every call of the protocol: whether it needs a token, and how large its request may be.
 
-use crate::limits::{MAX_MAILBOX_REQUEST_LEN, MAX_REQUEST_LEN};
+use crate::limits::{MAX_MAILBOX_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_REQUEST_LEN};
 
 /// One call of the protocol.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,10 @@ const CALLS: &[Call] = &[
     with_token("/sottovoce.v1.AccountService/GetAccount", MAX_REQUEST_LEN),
     without_token("/sottovoce.v1.AuthService/BeginAuthentication"),
     without_token("/sottovoce.v1.AuthService/CompleteAuthentication"),
-    with_token("/sottovoce.v1.PrekeyService/PublishPrekeys", MAX_REQUEST_LEN),
+    with_token(
+        "/sottovoce.v1.PrekeyService/PublishPrekeys",
+        MAX_PREKEYS_REQUEST_LEN,
+    ),
     with_token("/sottovoce.v1.PrekeyService/FetchPrekeyBundles", MAX_REQUEST_LEN),
     with_token("/sottovoce.v1.PrekeyService/CountPrekeys", MAX_REQUEST_LEN),
     with_token("/sottovoce.v1.MailboxService/Send", MAX_MAILBOX_REQUEST_LEN),
@@ -75,10 +78,10 @@ mod tests {
                 let (service, method) = (service.name(), method.name());
                 let call = Call::at(&format!("/sottovoce.v1.{service}/{method}")).expect(method);
                 let token = if call.needs_token { "yes" } else { "no" };
-                let largest = if call.max_request == MAX_REQUEST_LEN {
-                    "16 KiB"
-                } else {
-                    "16 × (128 KiB + 64 B) + 1 KiB"
+                let largest = match call.max_request {
+                    MAX_REQUEST_LEN => "16 KiB",
+                    MAX_PREKEYS_REQUEST_LEN => "128 KiB",
+                    _ => "16 × (128 KiB + 64 B) + 1 KiB",
                 };
                 let row = format!("| `{service}/{method}` | {token} | {largest} |");
                 assert!(table.contains(&row), "{row}");

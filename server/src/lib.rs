@@ -46,7 +46,8 @@ pub use config::{Config, DEFAULT_PORT, Registration};
 pub use error::{ServeError, StartError};
 pub use limits::{
     Limits, MAX_ACKNOWLEDGED, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN,
-    MAX_PUBLISHED_PREKEYS, MAX_REQUEST_LEN, MAX_REQUEST_PARTS, MAX_RESPONSE_LEN,
+    MAX_PREKEYS_REQUEST_LEN, MAX_PUBLISHED_KEM_PREKEYS, MAX_PUBLISHED_PREKEYS, MAX_REQUEST_LEN,
+    MAX_REQUEST_PARTS, MAX_RESPONSE_LEN,
 };
 pub use server::Server;
 pub use sottovoce_statements::ServerName;

@@ -14,12 +14,20 @@ pub const MAX_DEVICES: usize = sottovoce_statements::MAX_DEVICES;
 /// One-time prekeys in one request: a device's whole first supply.
 pub const MAX_PUBLISHED_PREKEYS: usize = 100;
 
+/// One-time KEM prekeys in one request: a device's whole first supply, some 65 KiB and as many signature
+/// checks.
+pub const MAX_PUBLISHED_KEM_PREKEYS: usize = 50;
+
 /// Envelope ids in one acknowledgement: more than any window.
 pub const MAX_ACKNOWLEDGED: usize = 256;
 
-/// Largest request of every call but `Send`, in bytes: a registration, a signed prekey with 100 one-time
-/// ones and an acknowledgement of 256 envelopes each fit twice.
+/// Largest request of every call but `PublishPrekeys` and `Send`, in bytes: a registration and an
+/// acknowledgement of 256 envelopes each fit twice.
 pub const MAX_REQUEST_LEN: usize = 16 * 1024;
+
+/// Largest `PublishPrekeys`, in bytes: as many prekeys of each kind as may be in one, with statements as
+/// long as they may be.
+pub const MAX_PREKEYS_REQUEST_LEN: usize = 128 * 1024;
 
 /// Largest `Send`, in bytes: the longest ciphertext for each device, and their frames.
 pub const MAX_MAILBOX_REQUEST_LEN: usize = MAX_DEVICES * (MAX_CIPHERTEXT_LEN + 64) + 1024;
@@ -97,6 +105,8 @@ pub struct Limits {
     pub max_tokens_per_device: u32,
     /// One-time prekeys kept per device. Default 200: two full supplies.
     pub max_one_time_prekeys: u32,
+    /// One-time KEM prekeys kept per device. Default 100: two full supplies, 130 KiB.
+    pub max_one_time_kem_prekeys: u32,
     /// Envelopes waiting in one mailbox. Default 10,000. A full mailbox refuses and drops nothing.
     pub max_mailbox_messages: u64,
     /// Ciphertext waiting in one mailbox, in bytes. Default 64 MiB.
@@ -135,6 +145,7 @@ impl Default for Limits {
             access_token_lifetime: Duration::from_secs(15 * MINUTE),
             max_tokens_per_device: 8,
             max_one_time_prekeys: 200,
+            max_one_time_kem_prekeys: 100,
             max_mailbox_messages: 10_000,
             max_mailbox_bytes: 64 * 1024 * 1024,
             delivery_window: 128,
@@ -170,6 +181,7 @@ mod tests {
             access_token_lifetime,
             max_tokens_per_device,
             max_one_time_prekeys,
+            max_one_time_kem_prekeys,
             max_mailbox_messages,
             max_mailbox_bytes,
             delivery_window,
@@ -199,6 +211,7 @@ mod tests {
             ("access_token_lifetime", access_token_lifetime.as_secs()),
             ("max_tokens_per_device", u64::from(max_tokens_per_device)),
             ("max_one_time_prekeys", u64::from(max_one_time_prekeys)),
+            ("max_one_time_kem_prekeys", u64::from(max_one_time_kem_prekeys)),
             ("max_mailbox_messages", max_mailbox_messages),
             ("max_mailbox_bytes", max_mailbox_bytes),
             ("delivery_window", delivery_window),

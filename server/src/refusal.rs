@@ -131,7 +131,10 @@ fn code_and_message(reason: ErrorReason) -> (Code, &'static str) {
         ),
         R::PrekeyConflict => (Code::AlreadyExists, "a prekey id is in use with another key"),
         R::PrekeyLimit => (Code::ResourceExhausted, "more prekeys than the server keeps"),
-        R::PrekeysMissing => (Code::FailedPrecondition, "a device has no signed prekey yet"),
+        R::PrekeysMissing => (
+            Code::FailedPrecondition,
+            "a device has not published all that a session needs",
+        ),
         R::DevicesMismatch => (Code::FailedPrecondition, "not exactly the recipient's devices"),
         R::MessageIdConflict => (Code::AlreadyExists, "the message id was used for another request"),
         R::MailboxFull => (

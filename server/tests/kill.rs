@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{AcknowledgeRequest, FetchPrekeyBundlesRequest, SubscribeRequest};
+use sottovoce_proto::v1::{
+    AcknowledgeRequest, FetchPrekeyBundlesRequest, PublishPrekeysRequest, SubscribeRequest,
+};
+use sottovoce_statements::{KemPrekey, KemPrekeyRole, Signed};
 use tokio::sync::watch;
 
 use crate::common::{Clients, Device, Program, reason, with_token};
@@ -65,14 +68,16 @@ async fn every_acknowledged_message_survives_kill_9_and_arrives_once() {
             assert!(acknowledged.insert(content));
         }
     }
-    let prekeys = fetcher.await.unwrap();
-    let distinct: HashSet<_> = prekeys.iter().collect();
-    assert!(
-        prekeys.len() > 10,
-        "only {} prekeys were handed out",
-        prekeys.len()
-    );
-    assert_eq!(distinct.len(), prekeys.len(), "a prekey was handed out twice");
+    let (prekeys, kem_prekeys) = fetcher.await.unwrap();
+    for prekeys in [prekeys, kem_prekeys] {
+        let distinct: HashSet<_> = prekeys.iter().collect();
+        assert!(
+            prekeys.len() > 10,
+            "only {} prekeys were handed out",
+            prekeys.len()
+        );
+        assert_eq!(distinct.len(), prekeys.len(), "a prekey was handed out twice");
+    }
     drain.store(true, Ordering::SeqCst);
     let received = receiver.await.unwrap();
 
@@ -141,13 +146,17 @@ async fn send(load: Arc<Load>, sender: u64) -> Vec<Vec<u8>> {
 }
 
 /// Publishes prekeys of the recipient, and fetches them while the server is killed and killed again.
-/// Returns the ids handed out.
-async fn fetch_prekeys(load: Arc<Load>, recipients_token: String) -> Vec<u32> {
-    let mut handed_out = Vec::new();
+/// Returns the ids handed out of one-time prekeys, and of one-time KEM prekeys.
+async fn fetch_prekeys(load: Arc<Load>, recipients_token: String) -> (Vec<u32>, Vec<u32>) {
+    let (mut handed_out, mut kem_handed_out) = (Vec::new(), Vec::new());
     let mut clients = reconnect(&load.address).await;
-    for batch in [1..=100, 101..=200] {
+    for (batch, kem_batch) in [(1..=100, 1..=50), (101..=200, 51..=100)] {
         // Repeated until it is answered: that must not bring a key back either.
-        let request = || with_token(&recipients_token, load.to.prekeys(batch.clone()));
+        let prekeys = PublishPrekeysRequest {
+            one_time_kem_prekeys: load.to.kem_prekeys(kem_batch).one_time_kem_prekeys,
+            ..load.to.prekeys(batch)
+        };
+        let request = || with_token(&recipients_token, prekeys.clone());
         while clients.prekeys.clone().publish_prekeys(request()).await.is_err() {
             clients = reconnect(&load.address).await;
         }
@@ -164,14 +173,18 @@ async fn fetch_prekeys(load: Arc<Load>, recipients_token: String) -> Vec<u32> {
             .await
         {
             Ok(answer) => {
-                let prekey = answer.into_inner().bundles.remove(0).one_time_prekey;
-                handed_out.extend(prekey.map(|prekey| prekey.id));
+                let bundle = answer.into_inner().bundles.remove(0);
+                handed_out.extend(bundle.one_time_prekey.map(|prekey| prekey.id));
+                let kem = bundle.kem_prekey.unwrap();
+                let kem = Signed::<KemPrekey>::from_parts(&kem.statement, &kem.signature).unwrap();
+                let kem = kem.claimed();
+                kem_handed_out.extend((kem.role == KemPrekeyRole::OneTime).then_some(kem.id));
             }
             Err(_) => clients = reconnect(&load.address).await,
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    handed_out
+    (handed_out, kem_handed_out)
 }
 
 /// Receives and acknowledges until told to drain and the queue is empty. Returns, for each content, the

@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod kem_prekeys;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod mailbox;

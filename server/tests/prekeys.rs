@@ -147,6 +147,7 @@ async fn a_signed_prekey_gives_way_only_to_a_higher_id() {
     let signed = |prekey_id: u32| PublishPrekeysRequest {
         signed_prekey: Some(statement(bob.prekey(prekey_id), &bob.identity)),
         one_time_prekeys: Vec::new(),
+        ..bob.prekeys(1..=1)
     };
     publish(&clients, &bobs, signed(2)).await.unwrap();
     publish(&clients, &bobs, signed(1)).await.unwrap();

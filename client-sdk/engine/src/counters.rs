@@ -14,6 +14,7 @@ pub(crate) struct Counters {
     seen: u64,
     signed_prekey: u32,
     one_time_prekey: u32,
+    kem_prekey: u32,
 }
 
 impl Counters {
@@ -45,6 +46,12 @@ impl Counters {
         self.one_time_prekey
     }
 
+    /// One count for both roles, so that no id is used in both.
+    pub(crate) fn kem_prekey(&mut self) -> u32 {
+        self.kem_prekey = self.kem_prekey.saturating_add(1);
+        self.kem_prekey
+    }
+
     pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
         pack(&[
             &self.event.to_be_bytes(),
@@ -53,12 +60,22 @@ impl Counters {
             &self.seen.to_be_bytes(),
             &self.signed_prekey.to_be_bytes(),
             &self.one_time_prekey.to_be_bytes(),
+            &self.kem_prekey.to_be_bytes(),
         ])
     }
 
     pub(crate) fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
         let fields = unpack(bytes)?;
-        let [event, outbox, session_use, seen, signed_prekey, one_time_prekey] = fields.as_slice() else {
+        let [
+            event,
+            outbox,
+            session_use,
+            seen,
+            signed_prekey,
+            one_time_prekey,
+            kem_prekey,
+        ] = fields.as_slice()
+        else {
             return Err(RecordError);
         };
         Ok(Self {
@@ -68,6 +85,7 @@ impl Counters {
             seen: u64_of(seen)?,
             signed_prekey: u32_of(signed_prekey)?,
             one_time_prekey: u32_of(one_time_prekey)?,
+            kem_prekey: u32_of(kem_prekey)?,
         })
     }
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::counters::Counters;
 use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
+use crate::held_session;
 use crate::inbox::Inbox;
 use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
 use crate::outbox::Outbox;
@@ -84,13 +85,16 @@ impl Engine {
             match split_key(key) {
                 ("own" | Counters::KEY, "") => {}
                 ("signed-prekey", id) => engine.prekeys.signed.load(id, value)?,
+                ("last-resort-kem-prekey", id) => engine.prekeys.last_resort.load(id, value)?,
                 ("one-time-prekey", id) => engine.prekeys.one_time.load(id, value)?,
-                ("initial", rest) => engine.prekeys.signed.load_initial(rest, value)?,
+                ("one-time-kem-prekey", id) => engine.prekeys.one_time_kem.load(id, value)?,
+                ("initial", rest) => engine.prekeys.replays.load(rest, value)?,
                 ("peer", address) => {
                     let address = Address::parse(address).map_err(|_| RecordError)?;
                     engine.peers.insert(address, Peer::from_record(value)?);
                 }
-                ("session", rest) => engine.sessions.load(rest, value)?,
+                ("session", rest) => engine.sessions.load(rest, value, &records)?,
+                ("skipped-key", rest) => held_session::check_belongs(rest, &records)?,
                 ("outbox", _) => engine.outbox.load(value)?,
                 ("seen", slot) => engine.inbox.load(slot, value)?,
                 ("event", id) => {
@@ -325,15 +329,11 @@ impl Engine {
             (Purpose::Bundles(to, devices), answer) => self.bundles_answered(&to, &devices, answer, turn),
             (Purpose::Renewal(to, device_id), answer) => self.renewal_answered(&to, device_id, answer, turn),
             (Purpose::Send(to), answer) => self.send_answered(&to, answer, turn),
-            (Purpose::Publish(request), Ok(Reply::PrekeysLeft(left))) => {
-                self.prekeys.mark_published(&request, turn);
-                self.prekeys.one_time.replenish(left, turn);
-                self.publish_prekeys(turn);
+            (Purpose::Publish(publication), Ok(Reply::PrekeysLeft(left))) => {
+                self.prekeys.mark_published(&publication, turn);
+                self.prekeys_left(left, turn);
             }
-            (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => {
-                self.prekeys.one_time.replenish(left, turn);
-                self.publish_prekeys(turn);
-            }
+            (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => self.prekeys_left(left, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
             // Asked again at the next tick or connection.
             (Purpose::Publish(_) | Purpose::Count, _) => {}

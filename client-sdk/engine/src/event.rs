@@ -191,6 +191,9 @@ pub enum SendFailure {
     RecipientNotVerified = 2,
     /// The server refused the message for good.
     Refused = 3,
+    /// The server hands out no KEM prekey of the recipient: a session begun without one would not
+    /// withstand a quantum computer.
+    Downgraded = 4,
 }
 
 /// Why something that arrived cannot be read.
@@ -205,6 +208,8 @@ pub enum Unreadable {
     NotAuthentic = 3,
     /// Sent from a device that only an account key not yet accepted names, when enough of these are held.
     KeyNotAccepted = 4,
+    /// It begins a session that would not withstand a quantum computer (plain X3DH).
+    Downgraded = 5,
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl EventKind {
                     1 => SendFailure::NoSuchAccount,
                     2 => SendFailure::RecipientNotVerified,
                     3 => SendFailure::Refused,
+                    4 => SendFailure::Downgraded,
                     _ => return Err(RecordError),
                 },
             }),
@@ -96,6 +97,7 @@ impl EventKind {
                     2 => Unreadable::UnknownDevice,
                     3 => Unreadable::NotAuthentic,
                     4 => Unreadable::KeyNotAccepted,
+                    5 => Unreadable::Downgraded,
                     _ => return Err(RecordError),
                 },
             }),
@@ -146,7 +148,7 @@ mod tests {
             EventKind::MessageFailed {
                 to: alice.clone(),
                 message_id,
-                reason: SendFailure::Refused,
+                reason: SendFailure::Downgraded,
             },
             EventKind::MessagesMissing {
                 from: alice.clone(),
@@ -155,7 +157,7 @@ mod tests {
             },
             EventKind::Unreadable {
                 from: "?".into(),
-                reason: Unreadable::NotAuthentic,
+                reason: Unreadable::Downgraded,
             },
             EventKind::AccountKeyChanged {
                 address: alice.clone(),

@@ -94,14 +94,23 @@ pub enum Call {
 pub enum Reply {
     /// To [`Call::GetAccount`].
     Account(v1::GetAccountResponse),
-    /// To [`Call::PublishPrekeys`] and [`Call::CountPrekeys`]: one-time prekeys left.
-    PrekeysLeft(u32),
+    /// To [`Call::PublishPrekeys`] and [`Call::CountPrekeys`].
+    PrekeysLeft(PrekeysLeft),
     /// To [`Call::FetchPrekeyBundles`].
     Bundles(v1::FetchPrekeyBundlesResponse),
     /// To [`Call::Send`].
     Sent(v1::SendResponse),
     /// To [`Call::Acknowledge`].
     Acknowledged,
+}
+
+/// How many one-time prekeys of this device the server still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrekeysLeft {
+    /// X25519 ones.
+    pub one_time: u32,
+    /// KEM ones.
+    pub one_time_kem: u32,
 }
 
 /// Why a call brought no reply.

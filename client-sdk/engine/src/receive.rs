@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use sottovoce_crypto::statements::{Address, DeviceId};
-use sottovoce_crypto::{InitialMessage, Party, Session, SessionMessage};
+use sottovoce_crypto::{InitialMessage, Party, Session, SessionMessage, Suite};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -117,6 +117,11 @@ impl Engine {
         let Ok(message) = SessionMessage::decode(ciphertext) else {
             return Opened::Unreadable(Unreadable::Malformed);
         };
+        if let SessionMessage::Initial(initial) = &message
+            && initial.suite() != Suite::Pqxdh
+        {
+            return Opened::Unreadable(Unreadable::Downgraded);
+        }
         let peer = self.peers.get(sender);
         let Some(them) = peer.and_then(|peer| peer.party(*device_id)) else {
             if peer.is_some_and(|peer| peer.proposed.is_some()) {
@@ -159,19 +164,11 @@ impl Engine {
         initial: &InitialMessage,
         turn: &mut Turn<'_>,
     ) -> Option<Zeroizing<Vec<u8>>> {
-        let (signed, one_time) = self.prekeys.find(initial).ok()?;
-        let (session, plaintext) = Session::accept(
-            turn.now,
-            &self.own.identity,
-            &self.own.party,
-            them,
-            signed,
-            one_time,
-            initial,
-        )
-        .ok()?;
+        let prekeys = self.prekeys.find(initial).ok()?;
+        let (identity, us) = (&self.own.identity, &self.own.party);
+        let (session, decrypted) = Session::accept(turn.now, identity, us, them, &prekeys, initial).ok()?;
         self.prekeys.used(initial, turn);
-        self.sessions.accepted(them, session, turn);
+        let plaintext = self.sessions.accepted(them, session, decrypted, turn);
         self.count_prekeys(turn);
         Some(plaintext)
     }

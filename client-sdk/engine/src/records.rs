@@ -5,10 +5,13 @@
 //! | `own` | account key, device id and key, manifest, binding, whether registered |
 //! | `counters` | the numbers that must never be used twice |
 //! | `signed-prekey/<id>` | a signed prekey with its secret, whether published |
+//! | `last-resort-kem-prekey/<id>` | a KEM prekey of last resort with its secret, whether published |
 //! | `one-time-prekey/<id>` | a one-time prekey with its secret, whether published |
-//! | `initial/<signed prekey id>/<digest>` | an initial message already accepted |
+//! | `one-time-kem-prekey/<id>` | a one-time KEM prekey with its secret, whether published |
+//! | `initial/<signed prekey id>/<last-resort id>/<digest>` | a handshake already accepted |
 //! | `peer/<address>` | a peer's account key, newest manifest, message counters |
-//! | `session/<address>/<device>/<digest>` | one session with a peer's device |
+//! | `session/<address>/<device>/<digest>` | one session with a peer's device, without skipped keys |
+//! | `skipped-key/<address>/<device>/<digest>/<key>` | one skipped key of that session |
 //! | `outbox/<number>` | a message not yet taken by the server |
 //! | `seen/<slot>` | the id of an envelope already dealt with |
 //! | `event/<id>` | an event the app has not acknowledged |

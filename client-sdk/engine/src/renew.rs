@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
 use crate::turn::{Purpose, Turn};
-use crate::wire::{self, NotVerified};
+use crate::wire::{self, BundleRefused};
 
 /// At most one renewal with a device in this time: nonsense in its name must not drain its prekeys.
 const RENEWAL_INTERVAL_MS: u64 = 60 * 60 * 1000;
@@ -89,18 +89,19 @@ impl Engine {
         devices: &[Party],
         response: &v1::FetchPrekeyBundlesResponse,
         turn: &mut Turn<'_>,
-    ) -> Result<(), NotVerified> {
+    ) -> Result<(), BundleRefused> {
         if devices.len() != response.bundles.len() {
-            return Err(NotVerified);
+            return Err(BundleRefused::NotVerified);
         }
         let mut sessions = Vec::new();
         for (them, bundle) in devices.iter().zip(&response.bundles) {
             if bundle.device_id != them.device_id.as_bytes() {
-                return Err(NotVerified);
+                return Err(BundleRefused::NotVerified);
             }
             let verified = wire::verify_bundle(bundle, &them.identity_key)?;
-            let session = Session::initiate(turn.rng, &self.own.identity, &self.own.party, them, &verified);
-            sessions.push((them, session.map_err(|_| NotVerified)?));
+            let (identity, us) = (&self.own.identity, &self.own.party);
+            let session = Session::initiate(turn.rng, turn.now, identity, us, them, &verified);
+            sessions.push((them, session.map_err(|_| BundleRefused::NotVerified)?));
         }
         for (them, session) in sessions {
             self.sessions.begun(them, session, turn);

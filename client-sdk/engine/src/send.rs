@@ -16,7 +16,7 @@ use crate::event::{Body, EventKind, MessageId, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
 use crate::turn::{Purpose, Turn};
-use crate::wire;
+use crate::wire::BundleRefused;
 
 /// A device list changes rarely; a server that says so more often for one message is not to be followed.
 const MISMATCH_LIMIT: u8 = 4;
@@ -142,7 +142,10 @@ impl Engine {
                 let begun = devices.map_or(Ok(()), |devices| self.begin_sessions(&devices, &response, turn));
                 match begun {
                     Ok(()) => self.advance(to, turn),
-                    Err(wire::NotVerified) => self.fail_head(to, SendFailure::RecipientNotVerified, turn),
+                    Err(BundleRefused::NotVerified) => {
+                        self.fail_head(to, SendFailure::RecipientNotVerified, turn);
+                    }
+                    Err(BundleRefused::Downgraded) => self.fail_head(to, SendFailure::Downgraded, turn),
                 }
             }
             Err(Refusal::Because(v1::ErrorReason::DeviceUnknown | v1::ErrorReason::AccountUnknown)) => {
@@ -241,10 +244,13 @@ impl Engine {
         true
     }
 
-    /// What was encrypted for devices that no longer count is encrypted again.
+    /// What was encrypted for devices that no longer count is encrypted again, under a new id: under the
+    /// old one the server may have taken it already, and would refuse other bytes.
     pub(crate) fn discard_encrypted(&mut self, to: &Address, turn: &mut Turn<'_>) {
-        if let Some(message) = self.outbox.head(to) {
-            message.request = None;
+        if let Some(message) = self.outbox.head(to)
+            && message.request.take().is_some()
+        {
+            message.client_message_id = turn.random_id();
             turn.put(message.key(), message.to_record());
         }
     }

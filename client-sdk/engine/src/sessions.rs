@@ -15,10 +15,11 @@
 use std::collections::BTreeMap;
 
 use sottovoce_crypto::statements::{Address, DeviceId};
-use sottovoce_crypto::{EncryptError, Party, Session, SessionMessage};
+use sottovoce_crypto::{Decrypted, EncryptError, Party, Session, SessionMessage};
 use zeroize::Zeroizing;
 
-use crate::records::{RecordError, hex, pack, u64_of, unpack};
+use crate::held_session::Held;
+use crate::records::RecordError;
 use crate::turn::Turn;
 
 /// Most sessions kept with one device. Both sides beginning at once makes two; a few more allow for
@@ -32,26 +33,6 @@ const OTHERS_KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// A session that nothing was ever opened in is followed by another one after this time, with other
 /// prekeys: perhaps it never arrived in a form that could be accepted.
 const UNANSWERED_MS: u64 = 3 * 24 * 60 * 60 * 1000;
-
-struct Held {
-    session: Session,
-    /// The peer's account key and identity key it was made with.
-    keys: [[u8; 32]; 2],
-    /// When it became the sending one, as a count; the highest is the one in use.
-    used: u64,
-    /// Unix time in milliseconds.
-    made_at: u64,
-    /// Whether anything was opened in it.
-    answered: bool,
-    /// Whether anything was sent in it.
-    sent: bool,
-    /// Whether something was opened in it after that: both sides have it.
-    settled: bool,
-    /// Whether a later session has replaced it: it never sends again.
-    retired: bool,
-    /// Since when it has been beside a settled one, Unix time in milliseconds; 0 if it is not.
-    beside_since: u64,
-}
 
 /// All sessions, by device; of each device, the sending one first.
 #[derive(Default)]
@@ -72,38 +53,41 @@ impl Sessions {
 
     /// Takes a session that we have begun into use.
     pub(crate) fn begun(&mut self, them: &Party, session: Session, turn: &mut Turn<'_>) {
-        self.add(them, session, false, turn);
+        let held = Held::new(them, session, false, turn);
+        self.add(them, held, turn);
     }
 
-    /// Takes a session that they have begun into use.
-    pub(crate) fn accepted(&mut self, them: &Party, session: Session, turn: &mut Turn<'_>) {
-        self.add(them, session, true, turn);
+    /// Takes a session that they have begun into use; what came out of its first message is given back.
+    pub(crate) fn accepted(
+        &mut self,
+        them: &Party,
+        session: Session,
+        first: Decrypted,
+        turn: &mut Turn<'_>,
+    ) -> Zeroizing<Vec<u8>> {
+        let held = Held::new(them, session, true, turn);
+        held.put_skipped(&first.skipped, turn);
+        self.add(them, held, turn);
+        first.plaintext
     }
 
-    /// Those that had settled retire.
-    fn add(&mut self, them: &Party, session: Session, answered: bool, turn: &mut Turn<'_>) {
+    /// Those that had settled retire, and so do those beside one: the new one has not settled, and would
+    /// give way to them.
+    fn add(&mut self, them: &Party, new: Held, turn: &mut Turn<'_>) {
         self.erase_foreign(them, turn);
         let sessions = self.0.entry(name(them)).or_default();
-        for held in sessions.iter_mut().filter(|held| held.settled && !held.retired) {
+        for held in sessions
+            .iter_mut()
+            .filter(|held| held.has_had_its_time() && !held.retired)
+        {
             held.retired = true;
             held.beside_since = turn.now.max(1);
-            turn.put(key(them, &held.session), held.to_record(them.device_id));
+            held.put(turn);
         }
-        let held = Held {
-            session,
-            keys: keys(them),
-            used: turn.counters.session_use(),
-            made_at: turn.now,
-            answered,
-            sent: false,
-            settled: false,
-            retired: false,
-            beside_since: 0,
-        };
-        turn.put(key(them, &held.session), held.to_record(them.device_id));
-        sessions.insert(0, held);
+        new.put(turn);
+        sessions.insert(0, new);
         for forgotten in sessions.drain(SESSIONS_PER_DEVICE.min(sessions.len())..) {
-            turn.delete(key(them, &forgotten.session));
+            forgotten.erase(turn);
         }
     }
 
@@ -116,10 +100,10 @@ impl Sessions {
     ) -> Option<Result<Vec<u8>, EncryptError>> {
         self.erase_foreign(them, turn);
         let held = self.0.get_mut(&name(them))?.first_mut()?;
-        let ciphertext = held.session.encrypt(turn.rng, plaintext);
+        let ciphertext = held.session.encrypt(turn.rng, turn.now, plaintext);
         if ciphertext.is_ok() {
             held.sent = true;
-            turn.put(key(them, &held.session), held.to_record(them.device_id));
+            held.put(turn);
         }
         Some(ciphertext)
     }
@@ -131,44 +115,44 @@ impl Sessions {
         message: &SessionMessage,
         turn: &mut Turn<'_>,
     ) -> Option<Zeroizing<Vec<u8>>> {
-        let bound = keys(them);
         let sessions = self.0.get_mut(&name(them))?;
-        let (position, plaintext) = sessions.iter_mut().enumerate().find_map(|(position, held)| {
+        let (position, decrypted) = sessions.iter_mut().enumerate().find_map(|(position, held)| {
             let fits = match message {
                 SessionMessage::Initial(initial) => {
                     initial.handshake_digest() == held.session.handshake_digest()
                 }
                 SessionMessage::Ratchet(_) => true,
             };
-            if !fits || held.keys != bound {
+            if !fits || !held.is_with(them) {
                 return None;
             }
-            let plaintext = held.session.decrypt(turn.now, message).ok()?;
+            let decrypted = held.session.decrypt(turn.now, message).ok()?;
             held.answered = true;
             held.settled |= held.sent;
-            Some((position, plaintext))
+            held.put_skipped(&decrypted.skipped, turn);
+            Some((position, decrypted))
         })?;
         if position > 0 && is_preferred(sessions, position) {
             let mut held = sessions.remove(position);
             held.used = turn.counters.session_use();
             held.beside_since = 0;
-            turn.put(key(them, &held.session), held.to_record(them.device_id));
+            held.put(turn);
             sessions.insert(0, held);
         } else if let Some(held) = sessions.get(position) {
-            turn.put(key(them, &held.session), held.to_record(them.device_id));
+            held.put(turn);
         }
-        note_beside(them, sessions, turn);
-        Some(plaintext)
+        note_beside(sessions, turn);
+        Some(decrypted.plaintext)
     }
 
     /// Erases what has been beside a settled session for long enough.
     pub(crate) fn maintain(&mut self, turn: &mut Turn<'_>) {
-        for ((address, device_id), sessions) in &mut self.0 {
+        for sessions in self.0.values_mut() {
             sessions.retain(|held| {
                 let over =
                     held.beside_since != 0 && turn.now.saturating_sub(held.beside_since) >= OTHERS_KEPT_MS;
                 if over {
-                    turn.delete(record_key(address, *device_id, &held.session));
+                    held.erase(turn);
                 }
                 !over
             });
@@ -178,95 +162,46 @@ impl Sessions {
 
     /// Forgets every session with an address: nobody there is known.
     pub(crate) fn forget(&mut self, address: &Address, turn: &mut Turn<'_>) {
-        self.0.retain(|(of, device_id), sessions| {
+        self.0.retain(|(of, _), sessions| {
             if of == address {
-                sessions
-                    .iter()
-                    .for_each(|held| turn.delete(record_key(of, *device_id, &held.session)));
+                sessions.iter().for_each(|held| held.erase(turn));
             }
             of != address
         });
     }
 
-    pub(crate) fn load(&mut self, rest: &str, bytes: &[u8]) -> Result<(), RecordError> {
-        let (address, _) = rest.split_once('/').ok_or(RecordError)?;
-        let address = Address::parse(address).map_err(|_| RecordError)?;
-        let (device_id, held) = Held::from_record(bytes)?;
-        let sessions = self.0.entry((address, device_id)).or_default();
+    /// Reads the record `session/<rest>`, with its skipped keys among `records`.
+    pub(crate) fn load(
+        &mut self,
+        rest: &str,
+        bytes: &[u8],
+        records: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    ) -> Result<(), RecordError> {
+        let (name, held) = Held::load(rest, bytes, records)?;
+        let sessions = self.0.entry(name).or_default();
         sessions.push(held);
         sessions.sort_by_key(|held| std::cmp::Reverse(held.used));
         Ok(())
     }
 
-    fn of<'a>(&'a self, them: &Party) -> impl Iterator<Item = &'a Held> {
-        let bound = keys(them);
+    fn of(&self, them: &Party) -> impl Iterator<Item = &Held> {
         self.0
             .get(&name(them))
             .into_iter()
             .flatten()
-            .filter(move |held| held.keys == bound)
+            .filter(|held| held.is_with(them))
     }
 
     /// Sessions made with other keys than the device has now are with somebody else.
     fn erase_foreign(&mut self, them: &Party, turn: &mut Turn<'_>) {
-        let bound = keys(them);
         if let Some(sessions) = self.0.get_mut(&name(them)) {
             sessions.retain(|held| {
-                if held.keys != bound {
-                    turn.delete(key(them, &held.session));
+                if !held.is_with(them) {
+                    held.erase(turn);
                 }
-                held.keys == bound
+                held.is_with(them)
             });
         }
-    }
-}
-
-impl Held {
-    fn to_record(&self, device_id: DeviceId) -> Zeroizing<Vec<u8>> {
-        let [account_key, identity_key] = &self.keys;
-        pack(&[
-            device_id.as_bytes(),
-            account_key,
-            identity_key,
-            &self.used.to_be_bytes(),
-            &self.made_at.to_be_bytes(),
-            &[self.answered, self.sent, self.settled, self.retired].map(u8::from),
-            &self.beside_since.to_be_bytes(),
-            &self.session.to_bytes(),
-        ])
-    }
-
-    fn from_record(bytes: &[u8]) -> Result<(DeviceId, Self), RecordError> {
-        let fields = unpack(bytes)?;
-        let [
-            device_id,
-            account_key,
-            identity_key,
-            used,
-            made_at,
-            flags,
-            beside_since,
-            session,
-        ] = fields.as_slice()
-        else {
-            return Err(RecordError);
-        };
-        let [answered, sent, settled, retired] = flags else {
-            return Err(RecordError);
-        };
-        let fixed = |bytes: &[u8]| bytes.try_into().map_err(|_| RecordError);
-        let held = Self {
-            session: Session::from_bytes(session).map_err(|_| RecordError)?,
-            keys: [fixed(account_key)?, fixed(identity_key)?],
-            used: u64_of(used)?,
-            made_at: u64_of(made_at)?,
-            answered: *answered != 0,
-            sent: *sent != 0,
-            settled: *settled != 0,
-            retired: *retired != 0,
-            beside_since: u64_of(beside_since)?,
-        };
-        Ok((DeviceId::from_slice(device_id).map_err(|_| RecordError)?, held))
     }
 }
 
@@ -283,7 +218,7 @@ fn is_preferred(sessions: &[Held], position: usize) -> bool {
 }
 
 /// Once the sending session has settled, the days of the others are counted.
-fn note_beside(them: &Party, sessions: &mut [Held], turn: &mut Turn<'_>) {
+fn note_beside(sessions: &mut [Held], turn: &mut Turn<'_>) {
     let Some((sending, others)) = sessions.split_first_mut() else {
         return;
     };
@@ -292,25 +227,10 @@ fn note_beside(them: &Party, sessions: &mut [Held], turn: &mut Turn<'_>) {
     }
     for held in others.iter_mut().filter(|held| held.beside_since == 0) {
         held.beside_since = turn.now.max(1);
-        turn.put(key(them, &held.session), held.to_record(them.device_id));
+        held.put(turn);
     }
 }
 
 fn name(them: &Party) -> (Address, DeviceId) {
     (them.address.clone(), them.device_id)
-}
-
-fn keys(them: &Party) -> [[u8; 32]; 2] {
-    [*them.account_key.as_bytes(), *them.identity_key.as_bytes()]
-}
-
-fn key(them: &Party, session: &Session) -> String {
-    record_key(&them.address, them.device_id, session)
-}
-
-fn record_key(address: &Address, device_id: DeviceId, session: &Session) -> String {
-    format!(
-        "session/{address}/{device_id}/{}",
-        hex(&session.handshake_digest())
-    )
 }

@@ -2,12 +2,12 @@
 
 use rand_core::CryptoRng;
 use sottovoce_crypto::statements::{Address, DeviceId};
-use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
 use crate::counters::Counters;
 use crate::event::{Event, EventId, EventKind};
 use crate::io::{Call, Outputs};
+use crate::prekeys::Publication;
 
 /// The time, the randomness and the numbers of one input, and the outputs it gathers.
 pub(crate) struct Turn<'r> {
@@ -32,7 +32,7 @@ pub(crate) enum Purpose {
     /// To send the head of the outbox for an account.
     Send(Address),
     /// To publish these prekeys.
-    Publish(v1::PublishPrekeysRequest),
+    Publish(Publication),
     /// To learn how many one-time prekeys are left.
     Count,
     /// To have envelopes deleted.

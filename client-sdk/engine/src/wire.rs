@@ -1,16 +1,24 @@
 //! Between protocol messages and the types that mean something.
 
 use sottovoce_crypto::statements::{
-    AccountKey, Address, DeviceBinding, DeviceManifest, IdentityKey, Signed, SignedPrekey, Statement,
-    Verified, X25519Key,
+    AccountKey, Address, DeviceBinding, DeviceManifest, IdentityKey, KemPrekey, Signed, SignedPrekey,
+    Statement, Verified, X25519Key,
 };
-use sottovoce_crypto::{OneTimePrekey, PrekeyBundle};
+use sottovoce_crypto::{OneTimePrekey, OneTimePrekeyPair, PrekeyBundle};
 use sottovoce_proto::v1;
 
 pub(crate) fn from_signed<S>(signed: &Signed<S>) -> v1::SignedStatement {
     v1::SignedStatement {
         statement: signed.statement_bytes().to_vec(),
         signature: signed.signature_bytes().to_vec(),
+    }
+}
+
+pub(crate) fn from_one_time(prekey: &OneTimePrekeyPair) -> v1::OneTimePrekey {
+    let public = prekey.public();
+    v1::OneTimePrekey {
+        id: public.id,
+        public_key: public.key.as_bytes().to_vec(),
     }
 }
 
@@ -57,21 +65,43 @@ pub(crate) fn verify_account(
     Ok(VerifiedAccount { key, manifest })
 }
 
+/// Why no session is begun from a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BundleRefused {
+    NotVerified,
+    /// It lacks the KEM prekey: a session begun from it would not withstand a quantum computer.
+    Downgraded,
+}
+
+impl From<NotVerified> for BundleRefused {
+    fn from(_: NotVerified) -> Self {
+        Self::NotVerified
+    }
+}
+
 /// Checks a bundle the server hands out for the device with `identity_key`.
 pub(crate) fn verify_bundle(
     bundle: &v1::PrekeyBundle,
     identity_key: &IdentityKey,
-) -> Result<PrekeyBundle, NotVerified> {
+) -> Result<PrekeyBundle, BundleRefused> {
     let signed_prekey: Verified<SignedPrekey> = to_signed(bundle.signed_prekey.as_ref())?
         .verify(identity_key)
         .map_err(|_| NotVerified)?;
-    if signed_prekey.device_id.as_bytes() != bundle.device_id.as_slice() {
-        return Err(NotVerified);
+    if bundle.kem_prekey.is_none() {
+        return Err(BundleRefused::Downgraded);
+    }
+    let kem_prekey: Verified<KemPrekey> = to_signed(bundle.kem_prekey.as_ref())?
+        .verify(identity_key)
+        .map_err(|_| NotVerified)?;
+    let device_id = bundle.device_id.as_slice();
+    if signed_prekey.device_id.as_bytes() != device_id || kem_prekey.device_id.as_bytes() != device_id {
+        return Err(BundleRefused::NotVerified);
     }
     let one_time_prekey = bundle.one_time_prekey.as_ref().map(to_one_time).transpose()?;
     Ok(PrekeyBundle {
         signed_prekey,
         one_time_prekey,
+        kem_prekey,
     })
 }
 

@@ -9,7 +9,7 @@
 
 mod world;
 
-use sottovoce_crypto::statements::DeviceId;
+use sottovoce_crypto::statements::{AccountKey, DeviceId};
 use sottovoce_engine::{EventKind, Input, InputError, Unreadable};
 use sottovoce_proto::v1;
 use world::scripted::{Scripted, party_of, words};
@@ -164,10 +164,8 @@ fn messages_under_a_key_not_accepted_hold_up_nobody_else() {
     assert!(world.server.mailbox(alice.device_id).is_empty());
 }
 
-#[test]
-fn an_accepted_key_lets_messages_flow_again() {
-    let mut world = pair(17);
-    // Bob really begins anew: another account under the same address.
+/// Bob really begins anew: another account, on another device, under the same address.
+fn bob_begins_anew(world: &mut World) -> AccountKey {
     let mut fresh = World::new(18, &["bob"]);
     std::mem::swap(&mut world.nodes[1], &mut fresh.nodes[0]);
     for (id, device) in std::mem::take(&mut world.server.devices) {
@@ -180,7 +178,6 @@ fn an_accepted_key_lets_messages_flow_again() {
         .accounts
         .remove(&address("bob").to_string())
         .expect("registered");
-    let new_key = world.nodes[1].engine.account_key();
     world
         .server
         .accounts
@@ -189,7 +186,13 @@ fn an_accepted_key_lets_messages_flow_again() {
         .server
         .devices
         .extend(std::mem::take(&mut fresh.server.devices));
+    world.nodes[1].engine.account_key()
+}
 
+#[test]
+fn an_accepted_key_lets_messages_flow_again() {
+    let mut world = pair(17);
+    let account_key = bob_begins_anew(&mut world);
     world.send(0, 1, "are you there?", Fate::Done);
     world.settle();
     assert!(world.texts(1).is_empty());
@@ -197,11 +200,45 @@ fn an_accepted_key_lets_messages_flow_again() {
         0,
         Input::AcceptAccountKey {
             address: address("bob"),
-            account_key: new_key,
+            account_key,
         },
     );
     world.settle();
     assert_eq!(world.texts(1), ["are you there?"]);
+}
+
+#[test]
+fn a_message_taken_before_an_acceptance_goes_to_the_new_account_too() {
+    let mut world = pair(21);
+    world.send(0, 1, "once", Fate::Done);
+    let (_, request) = world.take_call(0);
+    let alice = world.nodes[0].engine.device_id();
+    world
+        .server
+        .call(alice, world.now, request)
+        .expect("the server takes it for the old account; its answer is lost");
+    let account_key = bob_begins_anew(&mut world);
+    let device_id = world.nodes[1].engine.device_id();
+    let unknown =
+        Scripted::new(1, "bob", &[device_id]).envelope(world.server.taken[0].messages[0].ciphertext.clone());
+    world.server.inject(alice, unknown);
+    world.deliver_next(0, Fate::Done);
+    world.call_next(0, true, Fate::Done);
+    world.input(
+        0,
+        Input::AcceptAccountKey {
+            address: address("bob"),
+            account_key,
+        },
+    );
+    world.settle();
+    assert_eq!(world.texts(1), ["once"]);
+    let failed = |kind: &&EventKind| matches!(kind, EventKind::MessageFailed { .. });
+    assert!(
+        !world.complaints(0).iter().any(failed),
+        "{:?}",
+        world.complaints(0)
+    );
 }
 
 #[test]

@@ -38,11 +38,10 @@ fn first_messages_wait_for_somebody_away_for_long() {
 fn a_replaced_signed_prekey_is_kept_for_thirty_days_and_erased() {
     let mut world = World::new(1, &["alice"]);
     let held = |world: &World| {
-        world
-            .disk(0)
-            .keys()
-            .filter(|key| key.starts_with("signed-prekey/"))
-            .count()
+        let count = |kind: &str| world.disk(0).keys().filter(|key| key.starts_with(kind)).count();
+        let signed = count("signed-prekey/");
+        assert_eq!(signed, count("last-resort-kem-prekey/"), "one of each");
+        signed
     };
     assert_eq!(held(&world), 1);
     world.now += 8 * DAY;
@@ -67,16 +66,13 @@ fn a_replaced_signed_prekey_is_kept_for_thirty_days_and_erased() {
 fn prekeys_drained_by_fetching_are_replaced_at_the_next_connection() {
     let mut world = World::new(2, &["alice", "bob"]);
     let bob = party_of(&world, "bob").device_id;
-    world
-        .server
-        .devices
-        .get_mut(&bob)
-        .expect("registered")
-        .one_time
-        .clear();
+    let device = world.server.devices.get_mut(&bob).expect("registered");
+    device.one_time.clear();
+    device.one_time_kem.clear();
     world.disconnect(1);
     world.settle();
-    assert_eq!(world.server.devices[&bob].one_time.len(), 50);
+    let device = &world.server.devices[&bob];
+    assert_eq!((device.one_time.len(), device.one_time_kem.len()), (50, 50));
 }
 
 #[test]
@@ -88,10 +84,15 @@ fn a_clock_that_was_wrong_does_not_stop_the_replacing() {
     world.input(1, Input::Tick);
     world.settle();
     world.now = right;
-    let wrong = world.server.devices[&bob].signed_prekey.clone();
+    let long_lived = |world: &World| {
+        let device = &world.server.devices[&bob];
+        (device.signed_prekey.clone(), device.last_resort_kem.clone())
+    };
+    let wrong = long_lived(&world);
     world.input(1, Input::Tick);
     world.settle();
-    assert_ne!(world.server.devices[&bob].signed_prekey, wrong);
+    let made_anew = long_lived(&world);
+    assert!(made_anew.0 != wrong.0 && made_anew.1 != wrong.1);
 }
 
 /// Mallory, who begins sessions with Bob as often as he likes.

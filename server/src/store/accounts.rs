@@ -1,7 +1,9 @@
 //! Accounts and their devices.
 
 use sottovoce_proto::v1::SignedStatement;
-use sottovoce_statements::{AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, Verified};
+use sottovoce_statements::{
+    AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, Statement, Verified,
+};
 use sqlx::{SqliteConnection, query, query_as};
 
 use super::rows::{id, to_db};
@@ -226,7 +228,7 @@ pub(super) async fn load_devices(
         .map(Some)
 }
 
-fn to_message<S>(statement: &Verified<S>) -> SignedStatement {
+fn to_message<S: Statement>(statement: &Verified<S>) -> SignedStatement {
     SignedStatement {
         statement: statement.signed().statement_bytes().to_vec(),
         signature: statement.signed().signature_bytes().to_vec(),

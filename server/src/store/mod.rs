@@ -4,6 +4,7 @@
 //! ([`writer`]), which commits many of them at once.
 
 mod accounts;
+mod kem_prekeys;
 mod mailbox;
 mod open;
 mod prekeys;
@@ -21,6 +22,7 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use mailbox::{Acknowledge, Deposit, DepositRefusal, Letter, StoredEnvelope};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use sweep::Sweep;

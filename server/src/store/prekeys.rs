@@ -1,10 +1,12 @@
-//! Prekeys: one signed prekey per device, and one-time prekeys that are handed out once.
+//! Prekeys: one signed prekey per device, and one-time prekeys that are handed out once. Those for the
+//! KEM are in `kem_prekeys.rs`, in the same changes.
 
 use sottovoce_proto::v1::SignedStatement;
-use sottovoce_statements::{Address, DeviceId, SignedPrekey, Verified, X25519Key};
+use sottovoce_statements::{Address, DeviceId, Signed, SignedPrekey, Verified, X25519Key};
 use sqlx::{SqliteConnection, query, query_as};
 
 use super::accounts::load_devices;
+use super::kem_prekeys::{self, KemPrekeys};
 use super::rows::{from_db, id, small};
 use super::writer::{Tx, Write, WriteError};
 use super::{ReadError, Store};
@@ -22,6 +24,14 @@ pub(crate) struct PublishPrekeys {
     /// No id twice.
     pub(crate) one_time: Vec<OneTime>,
     pub(crate) max_one_time: u32,
+    pub(crate) kem: KemPrekeys,
+}
+
+/// How many one-time prekeys a device has here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remaining {
+    pub(crate) one_time: u64,
+    pub(crate) one_time_kem: u64,
 }
 
 /// Why prekeys were not stored.
@@ -30,11 +40,12 @@ pub(crate) enum PublishRefusal {
     /// The named part reuses an id for another key.
     Conflict(&'static str),
     TooMany {
+        field: &'static str,
         limit: u32,
     },
 }
 
-/// Takes a bundle of each of these devices, consuming a one-time prekey where there is one.
+/// Takes a bundle of each of these devices, consuming a one-time prekey of each kind where there is one.
 pub(crate) struct FetchBundles {
     pub(crate) address: Address,
     /// No id twice.
@@ -46,6 +57,7 @@ pub(crate) struct Bundle {
     pub(crate) device: DeviceId,
     pub(crate) signed: SignedStatement,
     pub(crate) one_time: Option<(u32, Vec<u8>)>,
+    pub(crate) kem: SignedStatement,
 }
 
 /// Why no bundles were handed out.
@@ -56,68 +68,67 @@ pub(crate) enum FetchRefusal {
     PrekeysMissing,
 }
 
+/// Where a statement is kept of which a device has one at a time: the one with the highest id.
+pub(super) struct Current {
+    /// The part of a request it comes in.
+    pub(super) field: &'static str,
+    /// Id and statement of a device's.
+    pub(super) select: &'static str,
+    /// Takes device, id, statement and signature.
+    pub(super) replace: &'static str,
+}
+
+const SIGNED: Current = Current {
+    field: "signed_prekey",
+    select: "SELECT id, statement FROM signed_prekeys WHERE device = ?",
+    replace: "INSERT OR REPLACE INTO signed_prekeys (device, id, statement, signature) VALUES (?, ?, ?, ?)",
+};
+
 impl Write for PublishPrekeys {
-    /// How many one-time prekeys the device now has here.
-    type Output = u64;
+    /// What the device now has here.
+    type Output = Remaining;
     type Refusal = PublishRefusal;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<u64, WriteError<PublishRefusal>> {
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Remaining, WriteError<PublishRefusal>> {
         if let Some(prekey) = &self.signed {
-            self.store_signed(tx.conn, prekey).await?;
+            store_current(tx.conn, &self.device, prekey.id, prekey.signed(), &SIGNED).await?;
         }
+        Ok(Remaining {
+            one_time: self.store_all_one_time(tx.conn).await?,
+            one_time_kem: self.kem.store(&self.device, tx.conn).await?,
+        })
+    }
+}
+
+impl PublishPrekeys {
+    /// Returns how many the device now has here.
+    async fn store_all_one_time(
+        &self,
+        conn: &mut SqliteConnection,
+    ) -> Result<u64, WriteError<PublishRefusal>> {
         let (high_water,): (i64,) = query_as("SELECT one_time_high_water FROM devices WHERE id = ?")
             .bind(id(&self.device))
-            .fetch_one(&mut *tx.conn)
+            .fetch_one(&mut *conn)
             .await?;
         for prekey in &self.one_time {
-            self.store_one_time(tx.conn, prekey, high_water).await?;
+            self.store_one_time(conn, prekey, high_water).await?;
         }
         let highest = self.one_time.iter().map(|prekey| i64::from(prekey.id)).max();
         if highest.is_some_and(|highest| highest > high_water) {
             query("UPDATE devices SET one_time_high_water = ? WHERE id = ?")
                 .bind(highest)
                 .bind(id(&self.device))
-                .execute(&mut *tx.conn)
+                .execute(&mut *conn)
                 .await?;
         }
-        let remaining = count(tx.conn, &self.device).await?;
+        let remaining = count(conn, &self.device).await?;
         if remaining > u64::from(self.max_one_time) {
             return Err(WriteError::Refused(PublishRefusal::TooMany {
+                field: "one_time_prekeys",
                 limit: self.max_one_time,
             }));
         }
         Ok(remaining)
-    }
-}
-
-impl PublishPrekeys {
-    async fn store_signed(
-        &self,
-        conn: &mut SqliteConnection,
-        prekey: &Verified<SignedPrekey>,
-    ) -> Result<(), WriteError<PublishRefusal>> {
-        let current: Option<(i64, Vec<u8>)> =
-            query_as("SELECT id, statement FROM signed_prekeys WHERE device = ?")
-                .bind(id(&self.device))
-                .fetch_optional(&mut *conn)
-                .await?;
-        if let Some((current_id, statement)) = current {
-            if current_id == i64::from(prekey.id) && statement != prekey.signed().statement_bytes() {
-                return Err(WriteError::Refused(PublishRefusal::Conflict("signed_prekey")));
-            }
-            // A lower id is a request that arrived late.
-            if current_id >= i64::from(prekey.id) {
-                return Ok(());
-            }
-        }
-        query("INSERT OR REPLACE INTO signed_prekeys (device, id, statement, signature) VALUES (?, ?, ?, ?)")
-            .bind(id(&self.device))
-            .bind(i64::from(prekey.id))
-            .bind(prekey.signed().statement_bytes())
-            .bind(prekey.signed().signature_bytes().as_slice())
-            .execute(&mut *conn)
-            .await?;
-        Ok(())
     }
 
     async fn store_one_time(
@@ -174,10 +185,14 @@ impl Write for FetchBundles {
             let Some((statement, signature)) = signed else {
                 return refused(FetchRefusal::PrekeysMissing);
             };
+            let Some(kem) = kem_prekeys::take(tx.conn, device).await? else {
+                return refused(FetchRefusal::PrekeysMissing);
+            };
             bundles.push(Bundle {
                 device: *device,
                 signed: SignedStatement { statement, signature },
                 one_time: take_one_time(tx.conn, device).await?,
+                kem,
             });
         }
         Ok(bundles)
@@ -185,11 +200,45 @@ impl Write for FetchBundles {
 }
 
 impl Store {
-    /// How many one-time prekeys a device has here.
-    pub(crate) async fn one_time_prekeys(&self, device: &DeviceId) -> Result<u64, ReadError> {
+    /// How many one-time prekeys of each kind a device has here.
+    pub(crate) async fn one_time_prekeys(&self, device: &DeviceId) -> Result<Remaining, ReadError> {
         let mut conn = self.readers.acquire().await?;
-        Ok(count(&mut conn, device).await?)
+        Ok(Remaining {
+            one_time: count(&mut conn, device).await?,
+            one_time_kem: kem_prekeys::count(&mut conn, device).await?,
+        })
     }
+}
+
+/// Makes a statement the current one, unless that has the same id or a higher one.
+pub(super) async fn store_current<S>(
+    conn: &mut SqliteConnection,
+    device: &DeviceId,
+    prekey_id: u32,
+    statement: &Signed<S>,
+    place: &Current,
+) -> Result<(), WriteError<PublishRefusal>> {
+    let current: Option<(i64, Vec<u8>)> = query_as(place.select)
+        .bind(id(device))
+        .fetch_optional(&mut *conn)
+        .await?;
+    if let Some((current_id, stored)) = current {
+        if current_id == i64::from(prekey_id) && stored != statement.statement_bytes() {
+            return Err(WriteError::Refused(PublishRefusal::Conflict(place.field)));
+        }
+        // A lower id is a request that arrived late.
+        if current_id >= i64::from(prekey_id) {
+            return Ok(());
+        }
+    }
+    query(place.replace)
+        .bind(id(device))
+        .bind(i64::from(prekey_id))
+        .bind(statement.statement_bytes())
+        .bind(statement.signature_bytes().as_slice())
+        .execute(&mut *conn)
+        .await?;
+    Ok(())
 }
 
 async fn take_one_time(

@@ -48,9 +48,11 @@ impl World {
         let token = alice.join(&clients).await;
         let bobs = bob.join(&clients).await;
         carol.register(&clients).await;
-        for (token, prekeys) in [(&bobs, bob.prekeys(1..=5)), (&token, alice.prekeys(1..=5))] {
-            let request = with_token(token, prekeys);
-            clients.prekeys.clone().publish_prekeys(request).await.unwrap();
+        for (token, device) in [(&bobs, &bob), (&token, &alice)] {
+            for prekeys in [device.prekeys(1..=5), device.kem_prekeys(1..=5)] {
+                let request = with_token(token, prekeys);
+                clients.prekeys.clone().publish_prekeys(request).await.unwrap();
+            }
         }
         Device::send_numbers(&clients, &token, &bob, 1..=1).await;
         let before = dump(&server.database).await;
@@ -136,10 +138,10 @@ async fn a_request_as_long_as_allowed_is_read_and_one_byte_more_is_not() {
     let authorization = format!("Bearer {}", world.token);
     let metadata = [("authorization", authorization.as_str())];
     for path in OPEN.into_iter().chain(WITH_TOKEN) {
-        let limit = if path == SEND {
-            16 * (128 * 1024 + 64) + 1024
-        } else {
-            16 * 1024
+        let limit = match path {
+            SEND => 16 * (128 * 1024 + 64) + 1024,
+            PUBLISH => 128 * 1024,
+            _ => 16 * 1024,
         };
         // One field that no request knows, and so skips, with its key and its length.
         let unknown = |length: usize| {
@@ -173,8 +175,8 @@ async fn a_request_as_long_as_allowed_is_read_and_one_byte_more_is_not() {
 #[tokio::test]
 async fn a_request_of_too_many_parts_is_refused_on_every_call() {
     let world = World::new().await;
-    // Empty elements of fields 1 to 3, which hold the repeated ones of all requests.
-    for key in [0x0a, 0x12, 0x1a] {
+    // Empty elements of fields 1 to 4, which hold the repeated ones of all requests.
+    for key in [0x0a, 0x12, 0x1a, 0x22] {
         let body = [key, 0].repeat(513);
         for path in OPEN.into_iter().chain(WITH_TOKEN) {
             let refused = too_large("request.fields");

@@ -6,8 +6,8 @@ use sottovoce_proto::v1::{
     OneTimePrekey, PublishPrekeysRequest, RegisterRequest, SendRequest, SignedStatement,
 };
 use sottovoce_statements::{
-    AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, ManifestDevice,
-    ServerName, Signed, SignedPrekey, Statement, X25519Key,
+    AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, KemPrekey,
+    KemPrekeyRole, ManifestDevice, MlKemKey, ServerName, Signed, SignedPrekey, Statement, X25519Key,
 };
 
 use super::{Clients, id, with_token};
@@ -93,10 +93,36 @@ impl Device {
         }
     }
 
-    /// A signed prekey with id 1 and one-time prekeys with these ids.
+    pub(crate) fn kem_prekey(&self, role: KemPrekeyRole, prekey_id: u32) -> KemPrekey {
+        // The server takes any key whose coefficients are reduced; whether it has a secret is not its to know.
+        let mut key = [0; MlKemKey::LEN];
+        key[MlKemKey::LEN - 4..].copy_from_slice(&prekey_id.to_le_bytes());
+        KemPrekey {
+            device_id: self.id,
+            id: prekey_id,
+            role,
+            key: MlKemKey::from_slice(&key).unwrap(),
+            created_at_ms: 1,
+        }
+    }
+
+    /// Nothing but a KEM prekey of last resort with id 1,000,000 and one-time ones with these ids.
+    pub(crate) fn kem_prekeys(&self, one_time: std::ops::RangeInclusive<u32>) -> PublishPrekeysRequest {
+        let signed = |role, id| statement(self.kem_prekey(role, id), &self.identity);
+        PublishPrekeysRequest {
+            last_resort_kem_prekey: Some(signed(KemPrekeyRole::LastResort, 1_000_000)),
+            one_time_kem_prekeys: one_time.map(|id| signed(KemPrekeyRole::OneTime, id)).collect(),
+            ..PublishPrekeysRequest::default()
+        }
+    }
+
+    /// A signed prekey with id 1, a KEM prekey of last resort, and X25519 one-time prekeys with these ids.
     pub(crate) fn prekeys(&self, one_time: std::ops::RangeInclusive<u32>) -> PublishPrekeysRequest {
+        let last_resort = self.kem_prekey(KemPrekeyRole::LastResort, 1_000_000);
         PublishPrekeysRequest {
             signed_prekey: Some(statement(self.prekey(1), &self.identity)),
+            last_resort_kem_prekey: Some(statement(last_resort, &self.identity)),
+            one_time_kem_prekeys: Vec::new(),
             one_time_prekeys: one_time
                 .map(|id| OneTimePrekey {
                     id,

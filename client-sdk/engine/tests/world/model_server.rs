@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sottovoce_crypto::statements::DeviceId;
-use sottovoce_engine::{Call, Refusal, Reply};
+use sottovoce_crypto::statements::{DeviceId, DeviceManifest, KemPrekey, Signed};
+use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply};
 use sottovoce_proto::v1::{self, ErrorReason};
 
 #[derive(Default)]
@@ -22,6 +22,9 @@ pub(crate) struct Device {
     pub(crate) signed_prekey: Option<v1::SignedStatement>,
     pub(crate) one_time: VecDeque<v1::OneTimePrekey>,
     highest_one_time: u32,
+    pub(crate) last_resort_kem: Option<v1::SignedStatement>,
+    pub(crate) one_time_kem: VecDeque<v1::SignedStatement>,
+    highest_one_time_kem: u32,
     pub(crate) mailbox: Vec<v1::Envelope>,
     /// How much of the mailbox the running stream has delivered.
     delivered: usize,
@@ -30,11 +33,7 @@ pub(crate) struct Device {
 impl ModelServer {
     pub(crate) fn register(&mut self, request: &v1::RegisterRequest) {
         let signed = request.manifest.clone().expect("a registration has a manifest");
-        let manifest =
-            sottovoce_crypto::statements::Signed::<sottovoce_crypto::statements::DeviceManifest>::from_parts(
-                &signed.statement,
-                &signed.signature,
-            )
+        let manifest = Signed::<DeviceManifest>::from_parts(&signed.statement, &signed.signature)
             .expect("a well-formed manifest");
         let address = manifest.claimed().address.to_string();
         for device in &manifest.claimed().devices {
@@ -90,11 +89,8 @@ impl ModelServer {
                 .ok_or(Refusal::Because(ErrorReason::AccountUnknown)),
             Call::PublishPrekeys(request) => Ok(Reply::PrekeysLeft(self.publish(caller, request))),
             Call::CountPrekeys(_) => {
-                let left = self
-                    .devices
-                    .get(&caller)
-                    .map_or(0, |device| device.one_time.len());
-                Ok(Reply::PrekeysLeft(u32::try_from(left).expect("few")))
+                let device = self.devices.get(&caller).expect("a known device");
+                Ok(Reply::PrekeysLeft(device.prekeys_left()))
             }
             Call::FetchPrekeyBundles(request) => self.bundles(&request),
             Call::Send(request) => self.send(caller, now, request),
@@ -113,7 +109,7 @@ impl ModelServer {
         }
     }
 
-    fn publish(&mut self, caller: DeviceId, request: v1::PublishPrekeysRequest) -> u32 {
+    fn publish(&mut self, caller: DeviceId, request: v1::PublishPrekeysRequest) -> PrekeysLeft {
         let device = self.devices.get_mut(&caller).expect("a known device");
         if request.signed_prekey.is_some() {
             device.signed_prekey = request.signed_prekey;
@@ -124,7 +120,17 @@ impl ModelServer {
                 device.one_time.push_back(prekey);
             }
         }
-        u32::try_from(device.one_time.len()).expect("few")
+        if request.last_resort_kem_prekey.is_some() {
+            device.last_resort_kem = request.last_resort_kem_prekey;
+        }
+        for prekey in request.one_time_kem_prekeys {
+            let id = kem_prekey_id(&prekey);
+            if id > device.highest_one_time_kem {
+                device.highest_one_time_kem = id;
+                device.one_time_kem.push_back(prekey);
+            }
+        }
+        device.prekeys_left()
     }
 
     fn bundles(&mut self, request: &v1::FetchPrekeyBundlesRequest) -> Result<Reply, Refusal> {
@@ -143,6 +149,10 @@ impl ModelServer {
                         .ok_or(Refusal::Because(ErrorReason::PrekeysMissing))?,
                 ),
                 one_time_prekey: device.one_time.pop_front(),
+                kem_prekey: device
+                    .one_time_kem
+                    .pop_front()
+                    .or_else(|| device.last_resort_kem.clone()),
             });
         }
         Ok(Reply::Bundles(v1::FetchPrekeyBundlesResponse { bundles }))
@@ -200,4 +210,20 @@ impl ModelServer {
         self.next_id += 1;
         u128::from(self.next_id).to_be_bytes().to_vec()
     }
+}
+
+impl Device {
+    fn prekeys_left(&self) -> PrekeysLeft {
+        let left = |count: usize| u32::try_from(count).expect("few");
+        PrekeysLeft {
+            one_time: left(self.one_time.len()),
+            one_time_kem: left(self.one_time_kem.len()),
+        }
+    }
+}
+
+/// The id of a KEM prekey as it is published.
+pub(crate) fn kem_prekey_id(prekey: &v1::SignedStatement) -> u32 {
+    let signed = Signed::<KemPrekey>::from_parts(&prekey.statement, &prekey.signature);
+    signed.expect("a well-formed prekey").claimed().id
 }

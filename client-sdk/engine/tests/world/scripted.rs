@@ -5,10 +5,12 @@ use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sottovoce_crypto::statements::{
-    AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, ManifestDevice, Signed, Verified,
+    AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, KemPrekeyRole, ManifestDevice,
+    Signed, Statement, Verified,
 };
 use sottovoce_crypto::{
-    AccountKeyPair, IdentityKeyPair, OneTimePrekey, Party, PrekeyBundle, Session, SignedPrekeyPair,
+    AccountKeyPair, IdentityKeyPair, InitialMessage, KemPrekeyPair, OneTimePrekey, Party, PrekeyBundle,
+    Prekeys, Session, SignedPrekeyPair, X3dhPrekeyBundle,
 };
 use sottovoce_proto::content::{Content, ManifestView, Text, content};
 use sottovoce_proto::v1;
@@ -97,8 +99,13 @@ impl Scripted {
         world.server.accounts.insert(self.address.to_string(), account);
     }
 
-    /// Has the server take messages for exactly these devices, with a signed prekey for each.
-    pub(crate) fn serve(&mut self, world: &mut World, devices: &[usize]) -> Vec<SignedPrekeyPair> {
+    /// Has the server take messages for exactly these devices, with a signed prekey and a KEM prekey of
+    /// last resort for each.
+    pub(crate) fn serve(
+        &mut self,
+        world: &mut World,
+        devices: &[usize],
+    ) -> Vec<(SignedPrekeyPair, KemPrekeyPair)> {
         world
             .server
             .devices
@@ -108,25 +115,60 @@ impl Scripted {
             let (device_id, identity) = &self.devices[*number];
             let prekey = SignedPrekeyPair::generate(&mut self.rng, identity, *device_id, 1, START)
                 .expect("a prekey can be signed");
+            let role = KemPrekeyRole::LastResort;
+            let kem_prekey = KemPrekeyPair::generate(&mut self.rng, identity, *device_id, role, 1, START)
+                .expect("a prekey can be signed");
             let device = world.server.devices.entry(*device_id).or_default();
             device.address = self.address.to_string();
             device.signed_prekey = Some(wire(prekey.statement()));
-            prekeys.push(prekey);
+            device.last_resort_kem = Some(wire(kem_prekey.statement()));
+            prekeys.push((prekey, kem_prekey));
         }
         prekeys
     }
 
-    /// Begins a session with somebody's device, with a one-time prekey or without.
+    /// Takes up a session that was begun with the first device, from what [`serve`](Self::serve) made.
+    pub(crate) fn accept(
+        &self,
+        them: &Party,
+        (signed_prekey, kem_prekey): &(SignedPrekeyPair, KemPrekeyPair),
+        initial: &InitialMessage,
+    ) -> Session {
+        let prekeys = Prekeys {
+            signed_prekey,
+            one_time_prekey: None,
+            kem_prekey,
+        };
+        let us = self.party();
+        Session::accept(START, &self.devices[0].1, &us, them, &prekeys, initial)
+            .expect("what was meant for it")
+            .0
+    }
+
+    /// Begins a session with somebody's device, with one-time prekeys or without.
     pub(crate) fn begin(&mut self, world: &mut World, them: &Party, one_time: bool) -> Session {
         let bundle = bundle_of(world, them, one_time);
         let us = self.party();
-        Session::initiate(&mut self.rng, &self.devices[0].1, &us, them, &bundle).expect("a session begins")
+        let identity = &self.devices[0].1;
+        Session::initiate(&mut self.rng, world.now, identity, &us, them, &bundle).expect("a session begins")
+    }
+
+    /// Begins a session by plain X3DH, as no engine does.
+    pub(crate) fn begin_x3dh(&mut self, world: &mut World, them: &Party) -> Session {
+        let bundle = bundle_of(world, them, true);
+        let bundle = X3dhPrekeyBundle {
+            signed_prekey: bundle.signed_prekey,
+            one_time_prekey: bundle.one_time_prekey,
+        };
+        let (us, identity) = (self.party(), &self.devices[0].1);
+        Session::initiate_x3dh(&mut self.rng, world.now, identity, &us, them, &bundle)
+            .expect("a session begins")
     }
 
     /// Has the server deliver these bytes, encrypted in this session, as from the first device.
     pub(crate) fn deliver(&mut self, world: &mut World, to: &Party, session: &mut Session, plaintext: &[u8]) {
         let ciphertext = session
-            .encrypt(&mut self.rng, plaintext)
+            .encrypt(&mut self.rng, world.now, plaintext)
             .expect("it can be encrypted");
         let envelope = self.envelope(ciphertext);
         world.server.inject(to.device_id, envelope);
@@ -182,7 +224,7 @@ pub(crate) fn party_of(world: &World, name: &str) -> Party {
     }
 }
 
-pub(crate) fn wire<S>(signed: &Signed<S>) -> v1::SignedStatement {
+pub(crate) fn wire<S: Statement>(signed: &Signed<S>) -> v1::SignedStatement {
     v1::SignedStatement {
         statement: signed.statement_bytes().to_vec(),
         signature: signed.signature_bytes().to_vec(),
@@ -206,19 +248,28 @@ fn bundle_of(world: &mut World, them: &Party, one_time: bool) -> PrekeyBundle {
         .get_mut(&them.device_id)
         .expect("a known device");
     let signed = device.signed_prekey.clone().expect("a signed prekey");
-    let prekey = if one_time {
-        device.one_time.pop_front()
+    let (prekey, one_time_kem) = if one_time {
+        (device.one_time.pop_front(), device.one_time_kem.pop_front())
     } else {
-        None
+        (None, None)
     };
+    let kem = one_time_kem.or_else(|| device.last_resort_kem.clone());
     PrekeyBundle {
-        signed_prekey: Signed::from_parts(&signed.statement, &signed.signature)
-            .expect("well-formed")
-            .verify(&them.identity_key)
-            .expect("signed"),
+        signed_prekey: verified(&signed, them),
+        kem_prekey: verified(&kem.expect("a KEM prekey"), them),
         one_time_prekey: prekey.map(|prekey| OneTimePrekey {
             id: prekey.id,
             key: sottovoce_crypto::statements::X25519Key::from_slice(&prekey.public_key).expect("a key"),
         }),
     }
+}
+
+fn verified<S>(signed: &v1::SignedStatement, by: &Party) -> Verified<S>
+where
+    S: Statement<Signer = IdentityKey>,
+{
+    Signed::from_parts(&signed.statement, &signed.signature)
+        .expect("well-formed")
+        .verify(&by.identity_key)
+        .expect("signed")
 }

@@ -130,6 +130,7 @@ fn show(event: &Event) {
             let why = match reason {
                 SendFailure::NoSuchAccount => "there is no such account",
                 SendFailure::RecipientNotVerified => "the server's word on its devices does not verify",
+                SendFailure::Downgraded => "the server withholds the keys that withstand a quantum computer",
                 _ => "the server refuses it",
             };
             println!("  ! not sent to {to}: {why}");
@@ -142,6 +143,7 @@ fn show(event: &Event) {
                 Unreadable::Malformed => "it is malformed",
                 Unreadable::UnknownDevice => "its device is not on their account",
                 Unreadable::KeyNotAccepted => "its account key is not accepted",
+                Unreadable::Downgraded => "it would not withstand a quantum computer",
                 _ => "it is not authentic",
             };
             println!(

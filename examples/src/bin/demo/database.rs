@@ -46,6 +46,20 @@ impl Database {
             .collect()
     }
 
+    /// Whether a one-time KEM prekey of this account can still be handed out.
+    pub(crate) async fn has_one_time_kem_prekey(&mut self, address: &str, id: u32) -> Fallible<bool> {
+        let found = sqlx::query(
+            "SELECT count(*) FROM one_time_kem_prekeys
+             JOIN devices ON devices.id = device JOIN accounts ON accounts.id = account
+             WHERE address = ? AND one_time_kem_prekeys.id = ?",
+        )
+        .bind(address)
+        .bind(i64::from(id))
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(found.try_get::<i64, _>(0)? > 0)
+    }
+
     /// Prints every table with its rows counted, then every envelope.
     pub(crate) async fn print(&mut self) -> Fallible<()> {
         let tables = sqlx::query(
@@ -60,7 +74,7 @@ impl Database {
             let count = sqlx::query(AssertSqlSafe(format!("SELECT count(*) FROM \"{name}\"")))
                 .fetch_one(&mut self.connection)
                 .await?;
-            println!("     {name:<18} {:>4} rows", count.try_get::<i64, _>(0)?);
+            println!("     {name:<23} {:>4} rows", count.try_get::<i64, _>(0)?);
         }
         for (number, stored) in self.envelopes().await?.iter().enumerate() {
             println!(

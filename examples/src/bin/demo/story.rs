@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sottovoce::{Address, Client, Config, EventKind, Events, StoreKey};
+use sottovoce_crypto::{SessionMessage, Suite};
 use sottovoce_server::Server;
 use tokio::sync::oneshot;
 
@@ -48,16 +49,22 @@ pub(crate) async fn tell() -> Fallible<Checks> {
     let mut alice = register(&url, folder.path(), "alice").await?;
     let mut bob = register(&url, folder.path(), "bob").await?;
     println!("2. alice@localhost and bob@localhost register. Each has made an account key and a device");
-    println!("   key, and leaves one signed prekey and 50 one-time prekeys with the server.");
+    println!("   key, and leaves prekeys with the server: one signed X25519 prekey, one signed ML-KEM-768");
+    println!("   prekey of last resort, and 50 one-time prekeys of each kind.");
 
-    println!("3. They talk:");
-    alice.say(&bob, TO_BOB).await?;
+    let bobs_address = bob.client.address().clone();
+    bob.client.close().await;
+    println!("3. While Bob is away, Alice begins:");
+    alice.client.send_text(&bobs_address, TO_BOB).await?;
+    alice.sent().await?;
+    look_at_the_handshake(&mut database, &mut checks).await?;
+    bob = Person::back(&url, folder.path(), "bob").await?;
+    println!("   Bob comes back, and they talk:");
     checks.expect("Bob reads what Alice wrote", bob.read().await? == TO_BOB);
     bob.say(&alice, TO_ALICE).await?;
     checks.expect("Alice reads what Bob wrote", alice.read().await? == TO_ALICE);
     println!("     alice → bob    {TO_BOB}\n     bob → alice    {TO_ALICE}");
 
-    let bobs_address = bob.client.address().clone();
     bob.client.close().await;
     println!("4. Bob goes offline. Alice writes on:");
     for text in WHILE_AWAY {
@@ -88,8 +95,7 @@ pub(crate) async fn tell() -> Fallible<Checks> {
     );
 
     println!("6. Bob comes back, and everything is there, in order:");
-    let (client, events) = Client::open(config(&url, folder.path(), "bob")).await?;
-    bob = Person { client, events };
+    bob = Person::back(&url, folder.path(), "bob").await?;
     let mut read = Vec::new();
     for _ in WHILE_AWAY {
         let text = bob.read().await?;
@@ -111,12 +117,51 @@ pub(crate) async fn tell() -> Fallible<Checks> {
     checks.expect("the server stops cleanly", running.await?.is_ok());
     println!(
         "\nWhat the server does know: who has an account, who writes to whom, when, and how much, in steps of\n\
-         the padding. Sessions are X3DH and Double Ratchet: classical, not post-quantum yet."
+         the padding. Sessions are PQXDH and Double Ratchet, with ML-KEM-768 beside X25519: what is recorded today\n\
+         withstands the quantum computers of tomorrow."
     );
     Ok(checks)
 }
 
+/// What the first message, as the server has it, says of the session it begins.
+async fn look_at_the_handshake(database: &mut Database, checks: &mut Checks) -> Fallible<()> {
+    let envelopes = database.envelopes().await?;
+    let [envelope] = envelopes.as_slice() else {
+        return Err(format!("{} envelopes instead of the first", envelopes.len()).into());
+    };
+    let SessionMessage::Initial(first) = SessionMessage::decode(&envelope.ciphertext)? else {
+        return Err("the first message begins no session".into());
+    };
+    let suite = match first.suite() {
+        Suite::Pqxdh => "PQXDH (X25519 and ML-KEM-768)",
+        Suite::X3dh => "X3DH (X25519 alone)",
+        _ => "a suite this demo does not know",
+    };
+    println!("     her first message, as it waits, begins a session by {suite}");
+    checks.expect(
+        "the session was begun by PQXDH, not by classical X3DH",
+        first.suite() == Suite::Pqxdh,
+    );
+    let prekey = first.kem_prekey_id().ok_or("no KEM prekey is named")?;
+    let left = database.has_one_time_kem_prekey("bob@localhost", prekey).await?;
+    let next = database
+        .has_one_time_kem_prekey("bob@localhost", prekey.saturating_add(1))
+        .await?;
+    println!("     with Bob's one-time ML-KEM prekey {prekey}, which the server no longer has");
+    checks.expect(
+        "Bob's one-time ML-KEM prekey was handed out once and is gone, the next one is there",
+        !left && next,
+    );
+    Ok(())
+}
+
 impl Person {
+    /// Somebody who has registered before.
+    async fn back(url: &str, folder: &Path, name: &str) -> Fallible<Self> {
+        let (client, events) = Client::open(config(url, folder, name)).await?;
+        Ok(Self { client, events })
+    }
+
     async fn say(&mut self, to: &Self, text: &str) -> Fallible<()> {
         self.client.send_text(to.client.address(), text).await?;
         self.sent().await
