@@ -184,8 +184,9 @@ mod tests {
 
     #[test]
     fn there_is_room_for_the_longest_prefix() {
-        let longest = HandshakeHeader::MAX_LEN.max(KemPart::MAX_LEN);
-        assert_eq!(MAX_PREFIX_LEN, 2 + 40 + longest);
+        // As the specification's sections 5.3 and 8 have them.
+        assert_eq!(HandshakeHeader::MAX_LEN, 1_134);
+        assert_eq!((RatchetHeader::LEN, KemPart::MAX_LEN), (40, 1_185));
         assert_eq!(MAX_PREFIX_LEN, 1_227);
     }
 }
