@@ -10,12 +10,17 @@ mod common;
 
 use std::convert::Infallible;
 
+use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use common::{
     KIND_KEM, NO_KEYS, NOW, decrypt, established, established_in, exchanging, refused, restored, rng, stored,
 };
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, TryCryptoRng, TryRng};
-use sottovoce_crypto::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS, Session, Suite};
+use sha2::Sha256;
+use sottovoce_crypto::{MAX_HEALING_AGE_MS, MAX_HEALING_STEPS, Session, SessionMessage, Suite};
 
 /// What a message carries for a KEM exchange.
 fn kem_of(message: &[u8]) -> &'static str {
@@ -77,6 +82,25 @@ fn a_kem_exchange_falls_due_after_seven_days() {
     );
     let next = restored(&bobs).encrypt(rng, NOW, b"done").unwrap();
     assert_eq!(kem_of(&next), "offer", "what a chain carries is settled");
+}
+
+#[test]
+fn an_exchange_counts_for_both_sides() {
+    let rng = &mut rng(14);
+    let (mut alices, mut bobs) = established(rng);
+    let later = NOW + MAX_HEALING_AGE_MS;
+    let mut carried = Vec::new();
+    let mut turn = |from: &mut Session, to: &mut Session, rng: &mut ChaCha20Rng| {
+        let message = from.encrypt(rng, later, b"turn").unwrap();
+        to.decrypt(later, &SessionMessage::decode(&message).unwrap())
+            .unwrap();
+        carried.push(kem_of(&message));
+    };
+    for _ in 0..3 {
+        turn(&mut alices, &mut bobs, rng);
+        turn(&mut bobs, &mut alices, rng);
+    }
+    assert_eq!(carried, ["offer", "answer", "", "", "", ""]);
 }
 
 #[test]
@@ -168,13 +192,45 @@ fn a_session_of_x3dh_has_no_kem_exchange() {
         decrypt(&mut bobs, &ping).unwrap();
         let pong = bobs.encrypt(rng, now_ms, b"pong").unwrap();
         assert_eq!((kem_of(&ping), kem_of(&pong)), ("", ""));
-        // The same message, dressed up as one that offers.
-        let mut dressed = pong.clone();
-        dressed[1] = KIND_KEM;
-        dressed.splice(42..42, std::iter::once(1).chain([0; 1_184]));
-        refused(&mut alices, &dressed);
+        // The same message, dressed up as one that offers, by a peer that has the key for it.
+        refused(&mut alices, &dressed_up(&bobs, &pong));
         decrypt(&mut alices, &pong).unwrap();
+        let more = bobs.encrypt(rng, now_ms, b"more").unwrap();
+        refused(&mut alices, &dressed_up(&bobs, &more));
+        decrypt(&mut alices, &more).unwrap();
     }
+}
+
+/// What a cheating peer could send after `message` on its chain: authentic, and with a KEM part.
+fn dressed_up(sender: &Session, message: &[u8]) -> Vec<u8> {
+    let state = sender.to_bytes();
+    let turn = 2 + 1 + 32 + 32 + 32;
+    assert_eq!(state[turn], 2, "the sender leads");
+    let (associated_data, chain_key) = (&state[35..67], &state[turn + 33..turn + 65]);
+    let mut prefix = [&[1, KIND_KEM], &message[2..42], &[1], &[0; 1_184]].concat();
+    let number = u32::from_be_bytes(prefix[38..42].try_into().unwrap()) + 1;
+    prefix[38..42].copy_from_slice(&number.to_be_bytes());
+    let mut hmac = <Hmac<Sha256> as KeyInit>::new_from_slice(chain_key).unwrap();
+    hmac.update(&[1]);
+    let message_key = hmac.finalize().into_bytes();
+    let mut keys = [0; 44];
+    Hkdf::<Sha256>::new(Some(&[0; 32]), &message_key)
+        .expand(b"Sottovoce-v1 message\x01", &mut keys)
+        .unwrap();
+    let mut padded = vec![0; 260];
+    padded[3..5].copy_from_slice(&[1, b'x']);
+    let payload = Payload {
+        msg: &padded,
+        aad: &[associated_data, &prefix].concat(),
+    };
+    let (key, nonce) = (
+        <[u8; 32]>::try_from(&keys[..32]).unwrap(),
+        <[u8; 12]>::try_from(&keys[32..]).unwrap(),
+    );
+    let sealed = ChaCha20Poly1305::new(&key.into())
+        .encrypt(&nonce.into(), payload)
+        .unwrap();
+    [prefix, sealed].concat()
 }
 
 #[test]

@@ -27,14 +27,18 @@ pub const MAX_SKIPPED_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// The skipped keys of a session or a sender key. `Id` names a message: its chain and number.
 pub(crate) struct SkippedKeys<Id> {
     keys: BTreeMap<Id, StoredKey>,
-    /// The same, oldest first.
-    by_age: BTreeSet<(u64, Id)>,
+    /// The same by time, for those whose time is over.
+    by_time: BTreeSet<(u64, Id)>,
+    /// The same in the order they were put away, for making room. A clock may be wrong for a while or stand
+    /// still; neither must make the newest key the oldest, or keep one for longer than its own time says.
+    by_order: BTreeMap<u64, Id>,
 }
 
 struct StoredKey {
     key: MessageKey,
-    /// Unix time in milliseconds; never less than that of a key put away before.
+    /// Unix time in milliseconds.
     stored_at_ms: u64,
+    order: u64,
 }
 
 /// What has to be saved after a change: ids of keys that are new, and of those that are gone.
@@ -50,11 +54,17 @@ impl<Id: Ord + Copy> SkippedKeys<Id> {
     pub(crate) fn from_stored(stored: impl IntoIterator<Item = (Id, u64, MessageKey)>) -> Option<Self> {
         let mut all = Self::default();
         for (id, stored_at_ms, key) in stored {
-            let earlier = all.keys.insert(id, StoredKey { key, stored_at_ms });
-            if earlier.is_some() || all.keys.len() > MAX_SKIPPED_KEYS {
+            if all.keys.contains_key(&id) || all.keys.len() == MAX_SKIPPED_KEYS {
                 return None;
             }
-            all.by_age.insert((stored_at_ms, id));
+            all.put(id, key, stored_at_ms);
+        }
+        // What is stored tells the order by its times.
+        all.by_order = (0..).zip(all.by_time.iter().map(|&(_, id)| id)).collect();
+        for (&order, id) in &all.by_order {
+            if let Some(stored) = all.keys.get_mut(id) {
+                stored.order = order;
+            }
         }
         Some(all)
     }
@@ -88,22 +98,18 @@ impl<Id: Ord + Copy> SkippedKeys<Id> {
         if let Some(id) = used {
             self.erase(id, &mut removed);
         }
-        while let Some(&(stored_at_ms, id)) = self.by_age.first()
+        while let Some(&(stored_at_ms, id)) = self.by_time.first()
             && is_expired(stored_at_ms, now_ms)
         {
             self.erase(id, &mut removed);
         }
-        // A clock that was set back must not make the new keys the oldest.
-        let newest = self.by_age.last().map_or(0, |&(stored_at_ms, _)| stored_at_ms);
-        let stored_at_ms = now_ms.max(newest);
         let mut added = Vec::with_capacity(new.len());
         for (id, key) in new {
-            self.keys.insert(id, StoredKey { key, stored_at_ms });
-            self.by_age.insert((stored_at_ms, id));
+            self.put(id, key, now_ms);
             added.push(id);
         }
         while self.keys.len() > MAX_SKIPPED_KEYS
-            && let Some(&(_, id)) = self.by_age.first()
+            && let Some((_, &id)) = self.by_order.first_key_value()
         {
             self.erase(id, &mut removed);
         }
@@ -112,9 +118,22 @@ impl<Id: Ord + Copy> SkippedKeys<Id> {
         Change { added, removed }
     }
 
+    fn put(&mut self, id: Id, key: MessageKey, stored_at_ms: u64) {
+        let order = self.by_order.last_key_value().map_or(0, |(last, _)| last + 1);
+        let stored = StoredKey {
+            key,
+            stored_at_ms,
+            order,
+        };
+        self.keys.insert(id, stored);
+        self.by_time.insert((stored_at_ms, id));
+        self.by_order.insert(order, id);
+    }
+
     fn erase(&mut self, id: Id, removed: &mut Vec<Id>) {
         if let Some(stored) = self.keys.remove(&id) {
-            self.by_age.remove(&(stored.stored_at_ms, id));
+            self.by_time.remove(&(stored.stored_at_ms, id));
+            self.by_order.remove(&stored.order);
             removed.push(id);
         }
     }
@@ -124,7 +143,8 @@ impl<Id: Ord> Default for SkippedKeys<Id> {
     fn default() -> Self {
         Self {
             keys: BTreeMap::new(),
-            by_age: BTreeSet::new(),
+            by_time: BTreeSet::new(),
+            by_order: BTreeMap::new(),
         }
     }
 }
@@ -174,13 +194,40 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_does_not_make_new_keys_the_oldest() {
-        let mut keys = SkippedKeys::default();
-        for number in 0..2_000 {
-            keys.commit(None, vec![skipped(number)], 5_000);
+    fn no_clock_makes_the_newest_key_the_oldest() {
+        // Numbers going down, so that no order but that of putting away helps; a clock that stands, and one
+        // that is set back.
+        for now_ms in [5_000, 1] {
+            let mut keys = SkippedKeys::default();
+            for number in (10..2_010).rev() {
+                keys.commit(None, vec![skipped(number)], 5_000);
+            }
+            let change = keys.commit(None, vec![skipped(1)], now_ms);
+            assert_eq!((change.added, change.removed), (vec![1], vec![2_009]));
         }
-        let change = keys.commit(None, vec![skipped(9_999)], 1);
-        assert_eq!((change.added, change.removed), (vec![9_999], vec![0]));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_once_lets_later_keys_expire_in_time() {
+        let mut keys = SkippedKeys::default();
+        keys.commit(None, vec![skipped(1)], u64::MAX / 2);
+        keys.commit(None, vec![skipped(2)], 1_000);
+        assert!(keys.get(&2, 1_001 + MAX_SKIPPED_AGE_MS).is_none());
+        let change = keys.commit(None, vec![skipped(3)], 1_001 + MAX_SKIPPED_AGE_MS);
+        assert_eq!(
+            (change.added, change.removed),
+            (vec![3], vec![2]),
+            "a new key erases what expired"
+        );
+    }
+
+    #[test]
+    fn stored_keys_keep_the_order_of_their_times() {
+        let stored = (0..2_000).map(|number| (number, u64::from(9_999 - number), skipped(number).1));
+        let mut keys = SkippedKeys::from_stored(stored).unwrap();
+        let change = keys.commit(None, vec![skipped(5_000)], 0);
+        assert_eq!((change.added, change.removed), (vec![5_000], vec![1_999]));
+        assert_eq!(keys.commit(None, vec![skipped(5_001)], 0).removed, [1_998]);
     }
 
     #[test]

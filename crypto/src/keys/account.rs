@@ -1,5 +1,7 @@
 //! The account's long-term key pair.
 
+use alloc::boxed::Box;
+
 use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use sottovoce_statements::{AccountKey, DeviceManifest, KeyError, Signed, StatementError};
@@ -10,7 +12,8 @@ use crate::secret::{Secret32, redacted_debug};
 /// The account's Ed25519 key pair (RFC 8032). It signs device manifests and nothing else; its secret
 /// lives on the primary device and in the recovery blob.
 pub struct AccountKeyPair {
-    signing_key: SigningKey,
+    /// Boxed so that moving it leaves no copy; erased on drop.
+    signing_key: Box<SigningKey>,
     public: AccountKey,
 }
 
@@ -30,7 +33,7 @@ impl AccountKeyPair {
     /// # Errors
     /// [`KeyError`] if the secret has no proper public key, which no 32 bytes are known to bring about.
     pub fn from_secret_bytes(secret: &[u8; 32]) -> Result<Self, KeyError> {
-        let signing_key = SigningKey::from_bytes(secret);
+        let signing_key = Box::new(SigningKey::from_bytes(secret));
         let public = AccountKey::from_slice(signing_key.verifying_key().as_bytes())?;
         Ok(Self { signing_key, public })
     }

@@ -1,5 +1,7 @@
 //! The device's identity key pair.
 
+use alloc::boxed::Box;
+
 use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use sottovoce_statements::{
@@ -14,7 +16,8 @@ use crate::secret::{Secret32, redacted_debug};
 /// A device's Ed25519 key pair (RFC 8032). It signs prekeys, bindings, auth challenges and roster entries; its
 /// X25519 form does the Diffie-Hellman of the handshake (X3DH section 2.4, by way of the birational map).
 pub struct IdentityKeyPair {
-    signing_key: SigningKey,
+    /// Boxed so that moving it leaves no copy; erased on drop.
+    signing_key: Box<SigningKey>,
     public: IdentityKey,
 }
 
@@ -34,7 +37,7 @@ impl IdentityKeyPair {
     /// # Errors
     /// [`KeyError`] if the secret has no proper public key, which no 32 bytes are known to bring about.
     pub fn from_secret_bytes(secret: &[u8; 32]) -> Result<Self, KeyError> {
-        let signing_key = SigningKey::from_bytes(secret);
+        let signing_key = Box::new(SigningKey::from_bytes(secret));
         let public = IdentityKey::from_slice(signing_key.verifying_key().as_bytes())?;
         Ok(Self { signing_key, public })
     }

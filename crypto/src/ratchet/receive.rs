@@ -186,10 +186,6 @@ impl Step<'_> {
         header: &RatchetHeader,
         kem: Option<&KemPart>,
     ) -> Option<(RootKey, ChainKey, Option<Healing>, Option<MlKemKey>)> {
-        // A suite without healing has no KEM part.
-        if self.healing.is_none() && kem.is_some() {
-            return None;
-        }
         let shared = agree(self.ours, &header.ratchet_key)?;
         match (self.kem, kem) {
             (Some(SendingKem::Offer(pair)), Some(KemPart::Answer(ciphertext))) => {

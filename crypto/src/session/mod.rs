@@ -164,6 +164,10 @@ impl Session {
         message: &RatchetMessage,
     ) -> Result<Decrypted, DecryptError> {
         let suite = self.suite();
+        // Without healing there is nothing to exchange, on any chain.
+        if suite == Suite::X3dh && message.kem.is_some() {
+            return Err(DecryptError::Undecryptable);
+        }
         let bound = self.bound_to(handshake, message);
         let id = SkippedKeyId {
             ratchet_key: message.header.ratchet_key,
