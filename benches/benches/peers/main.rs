@@ -13,7 +13,7 @@
 //!
 //! Times are medians; `ratio` is ours to the peer's, so smaller is better, and `mark` is what it shall not
 //! exceed. `wire_bytes` is one message of the row, `state_bytes` what has to be saved after it: for the peer,
-//! its own encrypted export.
+//! its own encrypted export. Where another peer is meant, the row says so.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,11 +21,16 @@
     reason = "a benchmark that fails is supposed to stop there, and its result is what it prints"
 )]
 
+mod attachment;
+mod group;
 mod handshake;
 mod olm;
 mod ours;
 mod row;
 mod session;
+mod skipped;
+
+use sottovoce_crypto::Suite;
 
 /// What every message says.
 const PAYLOAD: [u8; 1_024] = [0x6d; 1_024];
@@ -35,8 +40,15 @@ fn main() {
         session::encrypt(),
         session::decrypt(),
         session::ping_pong(),
-        handshake::start(),
-        handshake::accept(),
+        handshake::start("handshake_start", Suite::X3dh, 1.70),
+        handshake::accept("handshake_accept", Suite::X3dh, 1.80),
+        handshake::start("handshake_start_pq", Suite::Pqxdh, 2.00),
+        handshake::accept("handshake_accept_pq", Suite::Pqxdh, 2.00),
+        group::encrypt(),
+        group::decrypt(),
+        skipped::decrypt(),
+        attachment::seal(),
+        attachment::open(),
     ];
     for row in rows {
         println!("{row}");
