@@ -11,6 +11,11 @@
 //! ROW name=… ours_ns=… peer_ns=… ratio=… mark=… wire_bytes=… peer_wire_bytes=… state_bytes=… peer_state_bytes=…
 //! ```
 //!
+//! Compiled for any x86-64 processor, as released programs mostly are, the `poly1305` package finds AVX2 when it
+//! runs, and then calls many of its instructions as functions: an empty ChaCha20-Poly1305 costs 1.1 µs, a
+//! message of 1 KiB 2.2 µs. `RUSTFLAGS="-C target-cpu=x86-64-v3"`, which is for both sides, takes 1.2 µs
+//! off each message of ours and next to nothing off the peer's: see the rows it matters to.
+//!
 //! Times are medians; `ratio` is ours to the peer's, so smaller is better, and `mark` is what it shall not
 //! exceed. `wire_bytes` is one message of the row, `state_bytes` what has to be saved after it: for the peer,
 //! its own encrypted export. Where another peer is meant, the row says so.
