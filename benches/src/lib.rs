@@ -60,11 +60,14 @@ pub fn timed<T>(action: impl FnOnce() -> T) -> (Duration, T) {
 /// the benchmark still works.
 #[must_use]
 pub fn rounds(full: usize) -> usize {
-    if std::env::args().any(|argument| argument == "--bench") {
-        full
-    } else {
-        10
-    }
+    if is_full() { full } else { 10 }
+}
+
+/// Whether this is a run under `cargo bench`, for figures, and not one that only wants to see that the
+/// benchmark still works.
+#[must_use]
+pub fn is_full() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
 }
 
 /// The median in nanoseconds, or 0 of nothing.

@@ -82,7 +82,8 @@ impl SessionMessage {
             Self::Initial(initial) => (Some(&initial.handshake), &initial.ratchet),
             Self::Ratchet(ratchet) => (None, ratchet),
         };
-        let mut bytes = Vec::with_capacity(MAX_PREFIX_LEN + ratchet.ciphertext.len());
+        let prefix_len = prefix_len(handshake, ratchet.kem.as_ref());
+        let mut bytes = Vec::with_capacity(prefix_len + ratchet.ciphertext.len());
         ratchet.write_prefix(handshake, &mut bytes);
         bytes.put(&ratchet.ciphertext);
         bytes
@@ -143,14 +144,12 @@ impl RatchetMessage {
     }
 }
 
-/// Longest prefix of a ciphertext, in bytes. A message has a handshake or a KEM part, never both.
-pub(crate) const MAX_PREFIX_LEN: usize = 2 + RatchetHeader::LEN + {
-    if HandshakeHeader::MAX_LEN > KemPart::MAX_LEN {
-        HandshakeHeader::MAX_LEN
-    } else {
-        KemPart::MAX_LEN
-    }
-};
+/// Room for all of a message that stands before the ciphertext, in bytes. Most messages have neither a handshake
+/// nor a KEM part, and small blocks of memory are the fast ones.
+pub(crate) fn prefix_len(handshake: Option<&HandshakeHeader>, kem: Option<&KemPart>) -> usize {
+    let handshake_len = handshake.map_or(0, |_| HandshakeHeader::MAX_LEN);
+    2 + RatchetHeader::LEN + handshake_len + kem.map_or(0, |_| KemPart::MAX_LEN)
+}
 
 /// Appends everything of a message that stands before the ciphertext.
 pub(crate) fn write_prefix(
@@ -181,12 +180,34 @@ pub(crate) fn write_prefix(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primitives::kem::KemCiphertext;
+    use alloc::vec;
+    use sottovoce_statements::{MlKemKey, X25519Key};
 
     #[test]
-    fn there_is_room_for_the_longest_prefix() {
-        // As the specification's sections 5.3 and 8 have them.
-        assert_eq!(HandshakeHeader::MAX_LEN, 1_134);
-        assert_eq!((RatchetHeader::LEN, KemPart::MAX_LEN), (40, 1_185));
-        assert_eq!(MAX_PREFIX_LEN, 1_227);
+    fn there_is_room_for_every_prefix_and_little_to_spare() {
+        let x25519_key = X25519Key::from_slice(&[9; 32]).unwrap();
+        let header = RatchetHeader {
+            ratchet_key: x25519_key,
+            previous: 1,
+            number: 2,
+        };
+        // With all it can have: both prekeys of Curve25519, and one of ML-KEM.
+        let mut bytes = vec![Suite::Pqxdh.byte(), 0, 0, 0, 1, 1, 0, 0, 0, 2];
+        bytes.extend_from_slice(&[9; 32]);
+        bytes.extend_from_slice(&[3; 4 + KemCiphertext::LEN]);
+        let handshake = HandshakeHeader::read(&mut Reader::new(&bytes)).unwrap();
+        let offer = KemPart::Offer(MlKemKey::from_slice(&[0; MlKemKey::LEN]).unwrap());
+        let answer = KemPart::Answer(KemCiphertext::copy_from(&[7; KemCiphertext::LEN]));
+        let spare = |handshake: Option<&HandshakeHeader>, kem: Option<&KemPart>| {
+            let mut bytes = Vec::new();
+            write_prefix(handshake, &header, kem, &mut bytes);
+            prefix_len(handshake, kem) - bytes.len()
+        };
+        assert_eq!(bytes.len(), HandshakeHeader::MAX_LEN);
+        assert_eq!(spare(None, None), 0);
+        assert_eq!(spare(Some(&handshake), None), 0);
+        assert_eq!(spare(None, Some(&offer)), 0);
+        assert_eq!(spare(None, Some(&answer)), MlKemKey::LEN - KemCiphertext::LEN);
     }
 }

@@ -2,10 +2,10 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sottovoce_crypto::statements::{Address, DeviceId};
+use sottovoce_crypto::statements::{Address, DeviceId, KemPrekeyRole};
 use sottovoce_crypto::{
-    AccountKeyPair, Decrypted, IdentityKeyPair, InitialMessage, OneTimePrekeyPair, Party, Session,
-    SessionMessage, SignedPrekeyPair, X3dhPrekeyBundle, X3dhPrekeys,
+    AccountKeyPair, Decrypted, IdentityKeyPair, InitialMessage, KemPrekeyPair, OneTimePrekeyPair, Party,
+    PrekeyBundle, Prekeys, Session, SessionMessage, SignedPrekeyPair, Suite, X3dhPrekeyBundle, X3dhPrekeys,
 };
 
 use crate::PAYLOAD;
@@ -19,6 +19,7 @@ pub(crate) struct Device {
     identity: IdentityKeyPair,
     signed_prekey: SignedPrekeyPair,
     one_time_prekey: OneTimePrekeyPair,
+    kem_prekey: KemPrekeyPair,
 }
 
 impl Device {
@@ -28,6 +29,8 @@ impl Device {
         Self {
             signed_prekey: SignedPrekeyPair::generate(rng, &identity, device_id, 1, NOW).unwrap(),
             one_time_prekey: OneTimePrekeyPair::generate(rng, 1),
+            kem_prekey: KemPrekeyPair::generate(rng, &identity, device_id, KemPrekeyRole::OneTime, 1, NOW)
+                .unwrap(),
             party: Party {
                 address: Address::parse(address).unwrap(),
                 device_id,
@@ -38,27 +41,50 @@ impl Device {
         }
     }
 
-    /// Verifies the peer's signed prekey, begins a session by X3DH with a one-time prekey, and encrypts.
-    pub(crate) fn start(&self, rng: &mut ChaCha20Rng, them: &Self) -> (Session, Vec<u8>) {
-        let statement = them.signed_prekey.statement().clone();
-        let bundle = X3dhPrekeyBundle {
-            signed_prekey: statement.verify(&them.party.identity_key).unwrap(),
-            one_time_prekey: Some(them.one_time_prekey.public()),
-        };
-        let mut session =
-            Session::initiate_x3dh(rng, NOW, &self.identity, &self.party, &them.party, &bundle).unwrap();
+    /// Verifies the peer's signed prekeys, begins a session with a one-time prekey, and encrypts.
+    pub(crate) fn start(&self, rng: &mut ChaCha20Rng, suite: Suite, them: &Self) -> (Session, Vec<u8>) {
+        let mut session = self.initiate(rng, suite, them);
         let message = session.encrypt(rng, NOW, &PAYLOAD).unwrap();
         (session, message)
     }
 
+    fn initiate(&self, rng: &mut ChaCha20Rng, suite: Suite, them: &Self) -> Session {
+        let key = &them.party.identity_key;
+        let signed_prekey = them.signed_prekey.statement().clone().verify(key).unwrap();
+        let one_time_prekey = Some(them.one_time_prekey.public());
+        let (identity, us) = (&self.identity, &self.party);
+        if suite == Suite::X3dh {
+            let bundle = X3dhPrekeyBundle {
+                signed_prekey,
+                one_time_prekey,
+            };
+            return Session::initiate_x3dh(rng, NOW, identity, us, &them.party, &bundle).unwrap();
+        }
+        let bundle = PrekeyBundle {
+            signed_prekey,
+            one_time_prekey,
+            kem_prekey: them.kem_prekey.statement().clone().verify(key).unwrap(),
+        };
+        Session::initiate(rng, NOW, identity, us, &them.party, &bundle).unwrap()
+    }
+
     /// Reads a first message, and takes up its session.
     pub(crate) fn accept(&self, them: &Party, message: &[u8]) -> (Session, Decrypted) {
-        let prekeys = X3dhPrekeys {
-            signed_prekey: &self.signed_prekey,
-            one_time_prekey: Some(&self.one_time_prekey),
-        };
         let message = initial(message);
-        Session::accept_x3dh(NOW, &self.identity, &self.party, them, &prekeys, &message).unwrap()
+        let (signed_prekey, one_time_prekey) = (&self.signed_prekey, Some(&self.one_time_prekey));
+        if message.suite() == Suite::X3dh {
+            let prekeys = X3dhPrekeys {
+                signed_prekey,
+                one_time_prekey,
+            };
+            return Session::accept_x3dh(NOW, &self.identity, &self.party, them, &prekeys, &message).unwrap();
+        }
+        let prekeys = Prekeys {
+            signed_prekey,
+            one_time_prekey,
+            kem_prekey: &self.kem_prekey,
+        };
+        Session::accept(NOW, &self.identity, &self.party, them, &prekeys, &message).unwrap()
     }
 }
 
@@ -73,10 +99,10 @@ pub(crate) fn alice_and_bob(rng: &mut ChaCha20Rng) -> (Device, Device) {
     )
 }
 
-/// Two ends that have heard each other.
+/// Two ends of a session by X3DH that have heard each other.
 pub(crate) fn established(rng: &mut ChaCha20Rng) -> (Session, Session) {
     let (alice, bob) = alice_and_bob(rng);
-    let (mut alices, first) = alice.start(rng, &bob);
+    let (mut alices, first) = alice.start(rng, Suite::X3dh, &bob);
     let (mut bobs, _) = bob.accept(&alice.party, &first);
     let answer = send(&mut bobs, rng);
     receive(&mut alices, &answer);

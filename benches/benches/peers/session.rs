@@ -28,8 +28,9 @@ pub(crate) fn encrypt() -> Row {
     }
 }
 
-/// The same messages, in the order they were sent. Even would be 1.00, and the mark leaves room above it: where
-/// the processor has instructions for AES, the peer's cipher is the cheaper one.
+/// The same messages, in the order they were sent. Even would be 1.00, and the mark leaves room above it: of
+/// what a message takes, three parts in five are ChaCha20-Poly1305, and half of that is before its first byte;
+/// the peer's AES is one instruction a round. Compiled for x86-64-v3 the row is at 0.8.
 pub(crate) fn decrypt() -> Row {
     let rng = &mut ours::rng();
     let (mut alice, mut bob) = ours::established(rng);
@@ -57,7 +58,9 @@ pub(crate) fn decrypt() -> Row {
     }
 }
 
-/// A message each way, encrypted and decrypted, with a Diffie-Hellman step for each.
+/// A message each way, encrypted and decrypted, with a Diffie-Hellman step for each. Even by nature: four X25519
+/// and two new keys, the same code on both sides, are nineteen parts in twenty. Compiled for x86-64-v3 the row is
+/// at 0.97.
 pub(crate) fn ping_pong() -> Row {
     let rng = &mut ours::rng();
     let (mut alice, mut bob) = ours::established(rng);

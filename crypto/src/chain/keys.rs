@@ -27,7 +27,7 @@ impl ChainKey {
         // Both come from one keyed state: taking the key in is half the work.
         let hmac = HmacKey::new(self.0.as_bytes());
         let message_key = hmac.over(&[MESSAGE_KEY_INPUT]);
-        let chain_key = hmac.over(&[CHAIN_KEY_INPUT]);
+        let chain_key = hmac.finish(&[CHAIN_KEY_INPUT]);
         (
             MessageKey(Secret32::copy_from(&message_key)),
             Self(Secret32::copy_from(&chain_key)),

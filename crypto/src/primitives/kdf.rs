@@ -19,10 +19,11 @@ pub(crate) fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]
 
 /// HMAC with a key of any length, over the concatenation of `parts`.
 pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    HmacKey::new(key).over(parts)
+    HmacKey::new(key).finish(parts)
 }
 
 /// An HMAC key taken in once and used more than once. Erased on drop.
+#[derive(Clone)]
 pub(crate) struct HmacKey(Hmac<Sha256>);
 
 impl HmacKey {
@@ -32,11 +33,15 @@ impl HmacKey {
 
     /// HMAC over the concatenation of `parts`.
     pub(crate) fn over(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-        let mut mac = self.0.clone();
+        self.clone().finish(parts)
+    }
+
+    /// The same for the last time: there is no copy to make, and none to erase.
+    pub(crate) fn finish(mut self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         for part in parts {
-            HmacImpl::update(&mut mac, part);
+            HmacImpl::update(&mut self.0, part);
         }
-        let mut output = HmacImpl::finalize(mac);
+        let mut output = HmacImpl::finalize(self.0);
         let mut result = Zeroizing::new([0; 32]);
         result.copy_from_slice(&output);
         output.zeroize();

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::chain::{MessageKey, SkippedKeys};
 use crate::error::{DecryptError, EncryptError};
 use crate::handshake::HandshakeHeader;
-use crate::message::{MAX_PREFIX_LEN, RatchetMessage, SessionMessage, write_prefix};
+use crate::message::{RatchetMessage, SessionMessage, prefix_len, write_prefix};
 use crate::padding::{pad_onto, padded_len, unpad};
 use crate::primitives::aead::TAG_LEN;
 use crate::ratchet::{Ratchet, Turn};
@@ -117,7 +117,8 @@ impl Session {
         let (header, message_key) = self.ratchet.send(rng, now_ms)?;
         let kem = self.ratchet.sending_kem();
         // Room for all of it from the start: the plaintext is encrypted where it is written.
-        let mut message = Zeroizing::new(Vec::with_capacity(MAX_PREFIX_LEN + padded_len + TAG_LEN));
+        let prefix_len = prefix_len(self.unanswered.as_ref(), kem.as_ref());
+        let mut message = Zeroizing::new(Vec::with_capacity(prefix_len + padded_len + TAG_LEN));
         write_prefix(self.unanswered.as_ref(), &header, kem.as_ref(), &mut message);
         let start = message.len();
         let bound = [self.associated_data.as_slice(), &message].concat();
@@ -214,7 +215,8 @@ impl Session {
     /// What a message's tag covers besides the ciphertext: the session's associated data, then everything
     /// in front of the ciphertext.
     fn bound_to(&self, handshake: Option<&HandshakeHeader>, message: &RatchetMessage) -> Vec<u8> {
-        let mut bound = Vec::with_capacity(self.associated_data.len() + MAX_PREFIX_LEN);
+        let prefix_len = prefix_len(handshake, message.kem.as_ref());
+        let mut bound = Vec::with_capacity(self.associated_data.len() + prefix_len);
         bound.extend_from_slice(&self.associated_data);
         message.write_prefix(handshake, &mut bound);
         bound
