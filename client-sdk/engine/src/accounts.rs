@@ -1,6 +1,7 @@
 //! What the server shows of accounts, and what is made of it: believed, fetched again, or told.
 
 use sottovoce_crypto::statements::{AccountKey, Address};
+use sottovoce_crypto::{TrustedAccount, VerifiedAccount};
 use sottovoce_proto::v1;
 
 use crate::engine::Engine;
@@ -51,7 +52,7 @@ impl Engine {
         &self,
         address: &Address,
         shown: &v1::GetAccountResponse,
-    ) -> Result<wire::VerifiedAccount, wire::NotVerified> {
+    ) -> Result<VerifiedAccount, wire::NotVerified> {
         if *address == self.own.party.address {
             Err(wire::NotVerified)
         } else {
@@ -59,18 +60,18 @@ impl Engine {
         }
     }
 
-    fn account_shown(&mut self, address: &Address, account: wire::VerifiedAccount, turn: &mut Turn<'_>) {
+    fn account_shown(&mut self, address: &Address, account: VerifiedAccount, turn: &mut Turn<'_>) {
         let peer = self
             .peers
             .entry(address.clone())
-            .or_insert_with(|| Peer::new(account.clone()));
+            .or_insert_with(|| Peer::new(TrustedAccount::trust_on_first_use(account.clone())));
         let shown = peer.see(account);
         if peer.pinned && shown != Shown::Same {
             peer.persist(turn);
         }
         // Where the peer speaks of a newer manifest than it is shown with, the server keeps it back.
-        let kept_back = std::mem::take(&mut peer.claimed) > peer.account.manifest.version;
-        let proposed = peer.proposed.as_ref().map(|proposed| proposed.key);
+        let kept_back = std::mem::take(&mut peer.claimed) > peer.account.manifest().version;
+        let proposed = peer.proposed.as_ref().map(|proposed| *proposed.account_key());
         match (shown, proposed) {
             (Shown::KeyChanged, Some(account_key)) => {
                 turn.event(EventKind::AccountKeyChanged {
@@ -174,6 +175,6 @@ impl Peer {
     /// From now on this address is this account, across restarts.
     pub(crate) fn persist(&mut self, turn: &mut Turn<'_>) {
         self.pinned = true;
-        turn.put(peer_key(&self.account.manifest.address), self.to_record());
+        turn.put(peer_key(self.account.address()), self.to_record());
     }
 }

@@ -1,8 +1,9 @@
 //! Between a message and the plaintext of a session: a [`Content`] in protobuf.
 
 use prost::Message;
-use sottovoce_crypto::statements::{DeviceId, DeviceManifest, Verified};
-use sottovoce_proto::content::{Content, ManifestView, SessionRenewal, content};
+use sottovoce_crypto::ManifestView;
+use sottovoce_crypto::statements::DeviceId;
+use sottovoce_proto::content::{Content, ManifestView as ViewField, SessionRenewal, content};
 use zeroize::Zeroizing;
 
 use crate::error::InputError;
@@ -32,13 +33,13 @@ pub(crate) fn encode(
     message: &Outgoing,
     peer: &Peer,
     device_id: DeviceId,
-    own: &Verified<DeviceManifest>,
+    own: ManifestView,
 ) -> Zeroizing<Vec<u8>> {
     let content = Content {
         message_id: message.message_id.0.to_vec(),
         sent_at_ms: message.queued_at_ms,
-        sender_manifest: Some(view(own)),
-        recipient_manifest: Some(view(&peer.account.manifest)),
+        sender_manifest: Some(to_field(own)),
+        recipient_manifest: Some(to_field(peer.account.view())),
         sequence: peer.next_sequence(device_id),
         body: match &message.body {
             Some(body) => body.to_content(),
@@ -53,8 +54,8 @@ pub(crate) struct Decoded {
     pub(crate) message_id: [u8; 16],
     pub(crate) sent_at_ms: u64,
     pub(crate) sequence: u64,
-    pub(crate) sender_manifest: (u64, [u8; 32]),
-    pub(crate) recipient_manifest: (u64, [u8; 32]),
+    pub(crate) sender_manifest: ManifestView,
+    pub(crate) recipient_manifest: ManifestView,
     /// What it says; nothing where it only renews the session.
     pub(crate) body: Option<Body>,
 }
@@ -62,16 +63,12 @@ pub(crate) struct Decoded {
 /// Reads a plaintext; `None` when it is not a message.
 pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
     let content = Content::decode(plaintext).ok()?;
-    let seen = |view: Option<ManifestView>| {
-        let view = view?;
-        Some((view.version, view.hash.try_into().ok()?))
-    };
     Some(Decoded {
         message_id: content.message_id.try_into().ok()?,
         sent_at_ms: content.sent_at_ms,
         sequence: Some(content.sequence).filter(|sequence| *sequence > 0)?,
-        sender_manifest: seen(content.sender_manifest)?,
-        recipient_manifest: seen(content.recipient_manifest)?,
+        sender_manifest: from_field(content.sender_manifest?)?,
+        recipient_manifest: from_field(content.recipient_manifest?)?,
         body: match content.body {
             Some(content::Body::SessionRenewal(_)) => None,
             body => Some(Body::from_content(body)),
@@ -79,9 +76,12 @@ pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
     })
 }
 
-fn view(manifest: &Verified<DeviceManifest>) -> ManifestView {
-    ManifestView {
-        version: manifest.version,
-        hash: manifest.hash().to_vec(),
-    }
+fn to_field(view: ManifestView) -> ViewField {
+    let (version, hash) = (view.version, view.hash.to_vec());
+    ViewField { version, hash }
+}
+
+fn from_field(field: ViewField) -> Option<ManifestView> {
+    let (version, hash) = (field.version, field.hash.try_into().ok()?);
+    Some(ManifestView { version, hash })
 }

@@ -91,7 +91,8 @@ impl Engine {
                 ("initial", rest) => engine.prekeys.replays.load(rest, value)?,
                 ("peer", address) => {
                     let address = Address::parse(address).map_err(|_| RecordError)?;
-                    engine.peers.insert(address, Peer::from_record(value)?);
+                    let peer = Peer::from_record(&address, value)?;
+                    engine.peers.insert(address, peer);
                 }
                 ("session", rest) => engine.sessions.load(rest, value, &records)?,
                 ("skipped-key", rest) => held_session::check_belongs(rest, &records)?,
@@ -208,7 +209,7 @@ impl Engine {
         self.peers
             .get(address)
             .filter(|peer| peer.pinned)
-            .map(|peer| peer.account.key)
+            .map(|peer| *peer.account.account_key())
     }
 
     /// The registration to make before signing in, until [`Input::Registered`] has been given.

@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 use sottovoce_crypto::statements::{
     Address, DeviceBinding, DeviceId, DeviceManifest, ManifestDevice, ServerName, Signed, Verified,
 };
-use sottovoce_crypto::{AccountKeyPair, IdentityKeyPair, Party};
+use sottovoce_crypto::{AccountKeyPair, IdentityKeyPair, ManifestView, Party};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -30,19 +30,11 @@ impl Own {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);
         let device_id = DeviceId::from_bytes(id);
-        let manifest = account
-            .sign_manifest(DeviceManifest {
-                address: address.clone(),
-                version: 1,
-                previous: [0; 32],
-                devices: vec![ManifestDevice {
-                    device_id,
-                    identity_key: identity.public(),
-                }],
-            })
-            .ok()?
-            .verify(&account.public())
-            .ok()?;
+        let device = ManifestDevice {
+            device_id,
+            identity_key: identity.public(),
+        };
+        let manifest = account.first_manifest(address.clone(), device).ok()?;
         let binding = identity
             .sign_binding(DeviceBinding {
                 account_key: account.public(),
@@ -72,6 +64,11 @@ impl Own {
             manifest: Some(wire::from_signed(self.manifest.signed())),
             bindings: vec![wire::from_signed(&self.binding)],
         }
+    }
+
+    /// What to say of our account in messages.
+    pub(crate) fn view(&self) -> ManifestView {
+        ManifestView::of(&self.manifest)
     }
 
     /// The server this account lives on.

@@ -9,17 +9,17 @@
 
 use std::collections::BTreeMap;
 
-use sottovoce_crypto::Party;
-use sottovoce_crypto::statements::{AccountKey, Address, DeviceId, ManifestHash, Signed};
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use sottovoce_crypto::{Advance, AdvanceError, ManifestView, Party, TrustedAccount, VerifiedAccount};
 use zeroize::Zeroizing;
 
 use crate::records::{RecordError, pack, u64_of, unpack};
-use crate::wire::VerifiedAccount;
+use crate::wire;
 
 /// One address, as this device knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
-    pub(crate) account: VerifiedAccount,
+    pub(crate) account: TrustedAccount,
     /// Another account key the server has shown since, waiting for the user's word.
     pub(crate) proposed: Option<VerifiedAccount>,
     /// Whether anything has been sent to it or authentically received from it.
@@ -27,18 +27,12 @@ pub(crate) struct Peer {
     /// A manifest version the peer itself speaks of, while the server has not shown it.
     pub(crate) claimed: u64,
     /// What the peer last said of our manifest that we know to be otherwise.
-    pub(crate) disputed: Option<(u64, ManifestHash)>,
-    /// Account keys trusted before this one, with the newest manifest seen of each: going back to one
-    /// cannot bring back an older list.
-    former: Vec<VerifiedAccount>,
+    pub(crate) disputed: Option<ManifestView>,
     /// Messages the server has taken for each device.
     sent: BTreeMap<DeviceId, u64>,
     /// Highest sequence number received from each device.
     received: BTreeMap<DeviceId, u64>,
 }
-
-/// Former account keys remembered for an address. People change phones, not weekly.
-const FORMER_KEYS: usize = 8;
 
 /// What a newly shown account means for what was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,102 +57,78 @@ pub(crate) enum Arrival {
 }
 
 impl Peer {
-    pub(crate) fn new(account: VerifiedAccount) -> Self {
+    pub(crate) fn new(account: TrustedAccount) -> Self {
         Self {
             account,
             proposed: None,
             pinned: false,
             claimed: 0,
             disputed: None,
-            former: Vec::new(),
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
         }
     }
 
     pub(crate) fn see(&mut self, shown: VerifiedAccount) -> Shown {
-        if shown.key != self.account.key {
-            return self.see_another(shown);
-        }
         // The trusted key again: whatever other key was shown meanwhile was a lie, or this is one.
-        let contradicted = self.proposed.take().is_some();
-        let seen = self.see_manifest(shown);
+        let contradicted =
+            shown.account_key() == self.account.account_key() && self.proposed.take().is_some();
+        let seen = match self.account.advance(&shown) {
+            Ok(Advance::Same) => Shown::Same,
+            Ok(Advance::Newer { gone, new }) => {
+                // Another key under the same id is another device, and counts anew.
+                for device in gone.iter().chain(&new) {
+                    self.sent.remove(&device.device_id);
+                    self.received.remove(&device.device_id);
+                }
+                Shown::Newer
+            }
+            Err(AdvanceError::AccountKeyChanged) => self.see_another_key(shown),
+            Err(_) => Shown::Conflict,
+        };
         if contradicted { Shown::Conflict } else { seen }
     }
 
-    fn see_another(&mut self, shown: VerifiedAccount) -> Shown {
-        let known_before = self.former.iter().find(|former| former.key == shown.key);
-        if known_before.is_some_and(|former| !may_follow(former, &shown)) {
-            return Shown::Conflict;
-        }
+    fn see_another_key(&mut self, shown: VerifiedAccount) -> Shown {
         if !self.pinned {
-            *self = Self::new(shown);
+            *self = Self::new(TrustedAccount::trust_on_first_use(shown));
             return Shown::Newer;
         }
-        let told = self
-            .proposed
-            .as_ref()
-            .is_some_and(|proposed| proposed.key == shown.key);
+        let told = self.proposes(shown.account_key());
         self.proposed = Some(shown);
         if told { Shown::Same } else { Shown::KeyChanged }
     }
 
-    fn see_manifest(&mut self, shown: VerifiedAccount) -> Shown {
-        if !may_follow(&self.account, &shown) {
-            return Shown::Conflict;
-        }
-        if shown.manifest.version == self.account.manifest.version {
-            return Shown::Same;
-        }
-        let before = std::mem::replace(&mut self.account, shown).manifest;
-        let manifest = &self.account.manifest;
-        // Another key under the same id is another device, and counts anew.
-        let stays = |device: &DeviceId| {
-            let key = manifest.identity_key(*device);
-            key.is_some() && key == before.identity_key(*device)
-        };
-        self.sent.retain(|device, _| stays(device));
-        self.received.retain(|device, _| stays(device));
-        Shown::Newer
+    fn proposes(&self, key: &AccountKey) -> bool {
+        let proposed = self.proposed.as_ref();
+        proposed.is_some_and(|proposed| proposed.account_key() == key)
     }
 
     /// Puts the proposed key in place of the trusted one; `false` if it is not the one proposed.
     pub(crate) fn accept(&mut self, key: &AccountKey) -> bool {
-        let Some(account) = self.proposed.take_if(|proposed| proposed.key == *key) else {
-            return false;
-        };
-        let before = std::mem::replace(self, Self::new(account));
-        self.pinned = true;
-        self.former = before.former;
-        self.former.retain(|former| former.key != before.account.key);
-        self.former.insert(0, before.account);
-        self.former.truncate(FORMER_KEYS);
-        true
+        let mut account = self.account.clone();
+        let proposed = self.proposed.as_ref();
+        let accepted = proposed.is_some_and(|proposed| {
+            proposed.account_key() == key && account.accept_account_key(proposed).is_ok()
+        });
+        if accepted {
+            *self = Self::new(account);
+            self.pinned = true;
+        }
+        accepted
     }
 
     /// Sets the proposed key aside; `false` if it is not the one proposed.
     pub(crate) fn reject(&mut self, key: &AccountKey) -> bool {
-        self.proposed.take_if(|proposed| proposed.key == *key).is_some()
-    }
-
-    /// The device as a party to a session, if the trusted manifest names it.
-    pub(crate) fn party(&self, device_id: DeviceId) -> Option<Party> {
-        let identity_key = *self.account.manifest.identity_key(device_id)?;
-        let address = self.account.manifest.address.clone();
-        Some(Party {
-            address,
-            device_id,
-            account_key: self.account.key,
-            identity_key,
-        })
+        self.proposes(key) && self.proposed.take().is_some()
     }
 
     /// Every device of the trusted manifest, as a party to a session.
     pub(crate) fn parties(&self) -> Vec<Party> {
-        let devices = &self.account.manifest.devices;
+        let devices = &self.account.manifest().devices;
         devices
             .iter()
-            .filter_map(|device| self.party(device.device_id))
+            .filter_map(|device| self.account.party(device.device_id))
             .collect()
     }
 
@@ -182,82 +152,41 @@ impl Peer {
     }
 
     pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
-        let former: Vec<_> = self.former.iter().map(account_to_bytes).collect();
-        let former: Vec<&[u8]> = former.iter().map(|account| account.as_slice()).collect();
+        let proposed = self.proposed.as_ref().map(wire::account_to_bytes);
         pack(&[
-            &account_to_bytes(&self.account),
-            self.proposed
-                .as_ref()
-                .map(account_to_bytes)
-                .as_ref()
-                .map_or(&[], |packed| packed.as_slice()),
-            &pack(&former),
+            &self.account.to_bytes(),
+            &proposed.unwrap_or_default(),
             &numbers_to_bytes(&self.sent),
             &numbers_to_bytes(&self.received),
         ])
     }
 
-    pub(crate) fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
+    /// Reads what is kept under `address`.
+    pub(crate) fn from_record(address: &Address, bytes: &[u8]) -> Result<Self, RecordError> {
         let fields = unpack(bytes)?;
-        let [account, proposed, former, sent, received] = fields.as_slice() else {
+        let [account, proposed, sent, received] = fields.as_slice() else {
             return Err(RecordError);
         };
+        let account = TrustedAccount::from_bytes(account).map_err(|_| RecordError)?;
+        if account.address() != address {
+            return Err(RecordError);
+        }
+        let proposed = Some(proposed).filter(|proposed| !proposed.is_empty());
         Ok(Self {
-            account: account_from_bytes(account)?,
-            proposed: if proposed.is_empty() {
-                None
-            } else {
-                Some(account_from_bytes(proposed)?)
-            },
+            proposed: proposed
+                .map(|proposed| wire::account_from_bytes(address, proposed))
+                .transpose()
+                .map_err(|_| RecordError)?,
             pinned: true,
-            claimed: 0,
-            disputed: None,
-            former: unpack(former)?
-                .into_iter()
-                .map(account_from_bytes)
-                .collect::<Result<_, _>>()?,
             sent: numbers_from_bytes(sent)?,
             received: numbers_from_bytes(received)?,
+            ..Self::new(account)
         })
-    }
-}
-
-/// Whether `new` can be what `known` has become: the same manifest, the next one in the chain, or a later
-/// one, of which only the newest is served.
-fn may_follow(known: &VerifiedAccount, new: &VerifiedAccount) -> bool {
-    let (known, new) = (&known.manifest, &new.manifest);
-    match new.version.checked_sub(known.version) {
-        None => false,
-        Some(0) => new.hash() == known.hash(),
-        Some(1) => new.previous == known.hash(),
-        Some(_) => true,
     }
 }
 
 pub(crate) fn peer_key(address: &Address) -> String {
     format!("peer/{address}")
-}
-
-fn account_to_bytes(account: &VerifiedAccount) -> Zeroizing<Vec<u8>> {
-    let signed = account.manifest.signed();
-    pack(&[
-        account.key.as_bytes(),
-        signed.statement_bytes(),
-        signed.signature_bytes(),
-    ])
-}
-
-fn account_from_bytes(bytes: &[u8]) -> Result<VerifiedAccount, RecordError> {
-    let fields = unpack(bytes)?;
-    let [key, manifest, signature] = fields.as_slice() else {
-        return Err(RecordError);
-    };
-    let key = AccountKey::from_slice(key).map_err(|_| RecordError)?;
-    let manifest = Signed::from_parts(manifest, signature)
-        .map_err(|_| RecordError)?
-        .verify(&key)
-        .map_err(|_| RecordError)?;
-    Ok(VerifiedAccount { key, manifest })
 }
 
 fn numbers_to_bytes(numbers: &BTreeMap<DeviceId, u64>) -> Vec<u8> {

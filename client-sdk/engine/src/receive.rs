@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use sottovoce_crypto::statements::{Address, DeviceId};
-use sottovoce_crypto::{InitialMessage, Party, Session, SessionMessage, Suite};
+use sottovoce_crypto::{InitialMessage, Party, ReportedView, Session, SessionMessage, Suite};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -45,7 +45,7 @@ impl Engine {
         let held = self
             .peers
             .get(&source.0)
-            .is_some_and(|peer| peer.proposed.is_some() && peer.party(source.1).is_none());
+            .is_some_and(|peer| peer.proposed.is_some() && peer.account.party(source.1).is_none());
         if held && self.inbox.is_full_of(&source.0) {
             self.finish(
                 envelope_id,
@@ -123,7 +123,7 @@ impl Engine {
             return Opened::Unreadable(Unreadable::Downgraded);
         }
         let peer = self.peers.get(sender);
-        let Some(them) = peer.and_then(|peer| peer.party(*device_id)) else {
+        let Some(them) = peer.and_then(|peer| peer.account.party(*device_id)) else {
             if peer.is_some_and(|peer| peer.proposed.is_some()) {
                 return Opened::Wait;
             }
@@ -206,17 +206,14 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(from) else {
             return;
         };
-        let (theirs, ours) = (&peer.account.manifest, &self.own.manifest);
-        let (their_version, their_hash) = message.sender_manifest;
-        let (our_version, our_hash) = message.recipient_manifest;
-        let newer = their_version > theirs.version;
-        let about_theirs = their_version == theirs.version && their_hash != theirs.hash();
-        let about_ours =
-            our_version > ours.version || (our_version == ours.version && our_hash != ours.hash());
+        let about_theirs = peer.account.compare(&message.sender_manifest);
+        let about_ours = self.own.view().compare(&message.recipient_manifest);
         let disputed = match (about_theirs, about_ours) {
-            (true, _) => Some((from.clone(), message.sender_manifest)),
-            (false, true) => Some((self.own.party.address.clone(), message.recipient_manifest)),
-            (false, false) => None,
+            (ReportedView::Conflict, _) => Some((from.clone(), message.sender_manifest)),
+            (_, ReportedView::Conflict | ReportedView::Newer) => {
+                Some((self.own.party.address.clone(), message.recipient_manifest))
+            }
+            _ => None,
         };
         if let Some((address, claim)) = disputed
             && peer.disputed.replace(claim) != Some(claim)
@@ -226,8 +223,8 @@ impl Engine {
                 by: from.clone(),
             });
         }
-        if newer {
-            peer.claimed = peer.claimed.max(their_version);
+        if about_theirs == ReportedView::Newer {
+            peer.claimed = peer.claimed.max(message.sender_manifest.version);
             self.fetch_account(from, turn);
         }
     }

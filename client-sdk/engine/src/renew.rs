@@ -72,7 +72,7 @@ impl Engine {
             .peers
             .get(to)
             .filter(|peer| peer.pinned)
-            .and_then(|peer| peer.party(device_id));
+            .and_then(|peer| peer.account.party(device_id));
         let Some(them) = them else { return };
         if self.outbox.len() < OUTBOX_LIMIT && self.begin_sessions(&[them], &response, turn).is_ok() {
             let message = Outgoing::new(to, None, turn);

@@ -103,7 +103,7 @@ impl Engine {
         };
         let mut messages = Vec::new();
         for them in peer.parties() {
-            let plaintext = codec::encode(message, peer, them.device_id, &self.own.manifest);
+            let plaintext = codec::encode(message, peer, them.device_id, self.own.view());
             match self.sessions.encrypt(&them, &plaintext, turn) {
                 Some(Ok(ciphertext)) => messages.push(v1::DeviceMessage {
                     device_id: them.device_id.as_bytes().to_vec(),
@@ -136,8 +136,10 @@ impl Engine {
         match answer {
             Ok(Reply::Bundles(response)) => {
                 let Some(peer) = self.peers.get(to) else { return };
-                let devices: Option<Vec<_>> =
-                    asked_for.iter().map(|device_id| peer.party(*device_id)).collect();
+                let devices: Option<Vec<_>> = asked_for
+                    .iter()
+                    .map(|device_id| peer.account.party(*device_id))
+                    .collect();
                 // Where the devices have changed meanwhile, what is needed now is asked for anew.
                 let begun = devices.map_or(Ok(()), |devices| self.begin_sessions(&devices, &response, turn));
                 match begun {

@@ -1,10 +1,10 @@
 //! Between protocol messages and the types that mean something.
 
+use prost::Message;
 use sottovoce_crypto::statements::{
-    AccountKey, Address, DeviceBinding, DeviceManifest, IdentityKey, KemPrekey, Signed, SignedPrekey,
-    Statement, Verified, X25519Key,
+    AccountKey, Address, IdentityKey, KemPrekey, Signed, SignedPrekey, Statement, Verified, X25519Key,
 };
-use sottovoce_crypto::{OneTimePrekey, OneTimePrekeyPair, PrekeyBundle};
+use sottovoce_crypto::{OneTimePrekey, OneTimePrekeyPair, PrekeyBundle, VerifiedAccount};
 use sottovoce_proto::v1;
 
 pub(crate) fn from_signed<S>(signed: &Signed<S>) -> v1::SignedStatement {
@@ -31,38 +31,35 @@ fn to_signed<S: Statement>(message: Option<&v1::SignedStatement>) -> Result<Sign
     Signed::from_parts(&message.statement, &message.signature).map_err(|_| NotVerified)
 }
 
-/// An account as its server shows it, with every signature checked: the account key names the devices,
-/// and each device names the account key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct VerifiedAccount {
-    pub(crate) key: AccountKey,
-    pub(crate) manifest: Verified<DeviceManifest>,
-}
-
 /// Checks an account the server shows for `address`.
 pub(crate) fn verify_account(
     address: &Address,
     shown: &v1::GetAccountResponse,
 ) -> Result<VerifiedAccount, NotVerified> {
     let key = AccountKey::from_slice(&shown.account_key).map_err(|_| NotVerified)?;
-    let manifest: Verified<DeviceManifest> = to_signed(shown.manifest.as_ref())?
-        .verify(&key)
-        .map_err(|_| NotVerified)?;
-    if manifest.address != *address || shown.bindings.len() != manifest.devices.len() {
-        return Err(NotVerified);
+    let bindings = shown.bindings.iter().map(|binding| to_signed(Some(binding)));
+    let bindings = bindings.collect::<Result<_, _>>()?;
+    VerifiedAccount::verify(address, &key, to_signed(shown.manifest.as_ref())?, bindings)
+        .map_err(|_| NotVerified)
+}
+
+/// An account as its server showed it, to be kept.
+pub(crate) fn account_to_bytes(account: &VerifiedAccount) -> Vec<u8> {
+    let bindings = account.bindings().iter();
+    v1::GetAccountResponse {
+        account_key: account.account_key().as_bytes().to_vec(),
+        manifest: Some(from_signed(account.manifest().signed())),
+        bindings: bindings.map(|binding| from_signed(binding.signed())).collect(),
     }
-    for (device, binding) in manifest.devices.iter().zip(&shown.bindings) {
-        let binding: Verified<DeviceBinding> = to_signed(Some(binding))?
-            .verify(&device.identity_key)
-            .map_err(|_| NotVerified)?;
-        let says_the_same = binding.account_key == key
-            && binding.address == *address
-            && binding.device_id == device.device_id;
-        if !says_the_same {
-            return Err(NotVerified);
-        }
-    }
-    Ok(VerifiedAccount { key, manifest })
+    .encode_to_vec()
+}
+
+/// Reads what [`account_to_bytes`] wrote, and checks it again.
+pub(crate) fn account_from_bytes(address: &Address, bytes: &[u8]) -> Result<VerifiedAccount, NotVerified> {
+    verify_account(
+        address,
+        &v1::GetAccountResponse::decode(bytes).map_err(|_| NotVerified)?,
+    )
 }
 
 /// Why no session is begun from a bundle.

@@ -10,7 +10,7 @@
 mod world;
 
 use sottovoce_crypto::statements::{AccountKey, DeviceId};
-use sottovoce_engine::{EventKind, Input, InputError, Unreadable};
+use sottovoce_engine::{Engine, EventKind, Input, InputError, Unreadable};
 use sottovoce_proto::v1;
 use world::scripted::{Scripted, party_of, words};
 use world::{Fate, World, address, pair, unreadable};
@@ -162,6 +162,43 @@ fn messages_under_a_key_not_accepted_hold_up_nobody_else() {
     world.settle();
     assert_eq!(world.texts(0).len(), 2 + 32, "once accepted they are opened");
     assert!(world.server.mailbox(alice.device_id).is_empty());
+}
+
+#[test]
+fn a_proposed_key_is_kept_whole_and_verified_again() {
+    let (mut world, impostor, _) = with_a_changed_key(20);
+    let key = format!("peer/{}", address("bob"));
+    let disk = world.disk(0);
+    let record = disk.get(&key).expect("Bob is known").clone();
+    let binding = world.server.accounts[&address("bob").to_string()].bindings[0].clone();
+    let places = [binding.statement, binding.signature].map(|part| {
+        let place = record.windows(part.len()).position(|bytes| bytes == part);
+        place.expect("the proposed account's binding is kept")
+    });
+    for place in places {
+        let mut damaged = record.clone();
+        damaged[place + 40] ^= 1;
+        let mut disk = disk.clone();
+        disk.insert(key.clone(), damaged);
+        assert!(Engine::load(disk).is_err(), "40 bytes after {place}");
+    }
+    let mut strayed = disk.clone();
+    strayed.remove(&key);
+    strayed.insert(format!("peer/{}", address("carol")), record);
+    assert!(Engine::load(strayed).is_err(), "it is about another address");
+
+    world.restart(0);
+    let account_key = impostor.account.public();
+    world.input(
+        0,
+        Input::AcceptAccountKey {
+            address: address("bob"),
+            account_key,
+        },
+    );
+    world.restart(0);
+    let trusted = world.nodes[0].engine.trusted_account_key(&address("bob"));
+    assert_eq!(trusted, Some(account_key));
 }
 
 /// Bob really begins anew: another account, on another device, under the same address.
