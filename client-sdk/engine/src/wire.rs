@@ -43,15 +43,19 @@ pub(crate) fn verify_account(
         .map_err(|_| NotVerified)
 }
 
-/// An account as its server showed it, to be kept.
-pub(crate) fn account_to_bytes(account: &VerifiedAccount) -> Vec<u8> {
+/// An account as its server shows it.
+pub(crate) fn from_account(account: &VerifiedAccount) -> v1::GetAccountResponse {
     let bindings = account.bindings().iter();
     v1::GetAccountResponse {
         account_key: account.account_key().as_bytes().to_vec(),
         manifest: Some(from_signed(account.manifest().signed())),
         bindings: bindings.map(|binding| from_signed(binding.signed())).collect(),
     }
-    .encode_to_vec()
+}
+
+/// An account to be kept.
+pub(crate) fn account_to_bytes(account: &VerifiedAccount) -> Vec<u8> {
+    from_account(account).encode_to_vec()
 }
 
 /// Reads what [`account_to_bytes`] wrote, and checks it again.

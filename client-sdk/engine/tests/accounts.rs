@@ -10,7 +10,7 @@
 mod world;
 
 use sottovoce_crypto::statements::{DeviceId, DeviceManifest, Verified};
-use sottovoce_engine::{EventKind, Input, SendFailure};
+use sottovoce_engine::{Engine, EventKind, Input, SendFailure};
 use sottovoce_proto::v1;
 use world::scripted::{Scripted, party_of, words};
 use world::{Fate, World, address};
@@ -49,6 +49,26 @@ fn going_back_to_a_former_key_does_not_bring_back_an_older_list() {
         "{:?}",
         world.complaints(0)
     );
+}
+
+#[test]
+fn an_own_account_that_does_not_hold_together_is_not_loaded() {
+    let world = World::new(67, &["alice"]);
+    let shown = world.server.accounts[&address("alice").to_string()].clone();
+    let parts = [shown.manifest.expect("it has one"), shown.bindings[0].clone()];
+    let disk = world.disk(0);
+    assert!(Engine::load(disk.clone()).is_ok());
+    for part in parts
+        .into_iter()
+        .flat_map(|part| [part.statement, part.signature])
+    {
+        let mut own = disk["own"].clone();
+        let place = own.windows(part.len()).position(|bytes| bytes == part);
+        own[place.expect("it is kept") + 40] ^= 1;
+        let mut disk = disk.clone();
+        disk.insert("own".into(), own);
+        assert!(Engine::load(disk).is_err(), "{part:?}");
+    }
 }
 
 #[test]
