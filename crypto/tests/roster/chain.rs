@@ -88,14 +88,19 @@ fn another_entry_at_a_known_height_is_a_fork() {
         theirs: other.head().hash,
     };
     assert_eq!(refused(&ours, &other), fork);
-    // What stands on the other entry shows it as well.
+    // What stands on the other entry says only that there is one.
     let next = channel.owner.changes(&mut theirs, RosterChange::Confirm);
-    assert_eq!(refused(&ours, &next), fork);
+    let unlinked = |entry: &CurrentEntry| ApplyError::Unlinked {
+        height: entry.height,
+        theirs: entry.head().hash,
+    };
+    assert_eq!(refused(&ours, &next), unlinked(&next));
     // So does an entry of the past, long after.
     for _ in 0..20 {
         channel.owner.changes(&mut ours, RosterChange::Confirm);
     }
     assert_eq!(refused(&ours, &other), fork);
+    assert_eq!(refused(&ours, &next), unlinked(&next));
     // And so does a head that a channel message names.
     let standing = HeadStanding::Fork {
         ours: entry.head().hash,
@@ -121,6 +126,71 @@ fn only_a_members_word_makes_a_fork() {
             );
         }
     }
+}
+
+#[test]
+fn an_entry_its_signer_could_not_make_is_no_fork() {
+    let channel = Channel::new(8);
+    let head = channel.roster.head().height;
+    let forged = |height: u64, signer: &Person, change: RosterChange| {
+        let entry = RosterEntry {
+            height,
+            previous: channel.entries[height as usize - 1].head().hash,
+            ..signer.forge(&channel.roster, change)
+        };
+        signer.check(signer.sign(entry)).unwrap()
+    };
+    let outsider = channel.outsider.account();
+    let member = || channel.member.address.clone();
+    let not_allowed = ApplyError::Refused(ChangeError::NotAllowed);
+    for height in 1..=head {
+        for (signer, change, verdict) in [
+            (&channel.member, RosterChange::HandOver(member()), not_allowed),
+            (&channel.member, RosterChange::Add(outsider.clone()), not_allowed),
+            (&channel.admin, RosterChange::HandOver(member()), not_allowed),
+            (
+                &channel.owner,
+                RosterChange::Leave,
+                ApplyError::Refused(ChangeError::OwnerStays),
+            ),
+        ] {
+            let entry = forged(height, signer, change);
+            assert_eq!(refused(&channel.roster, &entry), verdict);
+        }
+        // What is theirs to make is one.
+        for (signer, change) in [
+            (&channel.member, RosterChange::Leave),
+            (&channel.admin, RosterChange::Add(outsider.clone())),
+            (&channel.owner, RosterChange::HandOver(member())),
+        ] {
+            let error = refused(&channel.roster, &forged(height, signer, change));
+            assert!(matches!(error, ApplyError::Fork { .. }), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_on_an_invented_one_is_no_fork() {
+    let channel = Channel::new(9);
+    let mut roster = channel.roster.clone();
+    for _ in 0..MAX_RECENT_ENTRIES {
+        channel.owner.changes(&mut roster, RosterChange::Confirm);
+    }
+    let head = roster.head().height;
+    let oldest = head - (MAX_RECENT_ENTRIES as u64 - 1);
+    for height in [oldest, oldest + 1, head - 1, head, head + 1] {
+        let forged = RosterEntry {
+            height,
+            previous: [0xee; 32],
+            ..channel.member.forge(&roster, RosterChange::Confirm)
+        };
+        let entry = channel.member.check(channel.member.sign(forged)).unwrap();
+        let theirs = entry.head().hash;
+        assert_eq!(refused(&roster, &entry), ApplyError::Unlinked { height, theirs });
+    }
+    // The channel goes on, and may rid itself of who claims such things.
+    let remove = RosterChange::Remove(channel.member.address.clone());
+    channel.owner.changes(&mut roster, remove);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use sottovoce_crypto::statements::{
-    Account, JoinError, Role, Roster, RosterChange, RosterEntry, RosterInvitation, RosterStateError, Signed,
+    Account, JoinError, Role, Roster, RosterChange, RosterEntry, RosterInvitation, RosterStateError,
+    RunEntry, Signed,
 };
 
 use crate::people::{Channel, Person, rng};
@@ -24,13 +25,19 @@ fn history(channel: &Channel) -> Vec<Signed<RosterEntry>> {
         .collect()
 }
 
-/// Joins as the outsider, by both ways, which must come to the same.
+/// Joins as the outsider, by all ways, which must come to the same.
 fn join(channel: &Channel, inviter: &Account, us: &Account) -> Result<Roster, JoinError> {
     let invitation = channel.roster.invitation();
     let by_snapshot = Roster::from_snapshot(&channel.roster.to_bytes(), &invitation, inviter, us);
     let by_history = Roster::from_history(&history(channel), &invitation, inviter, us);
     assert_eq!(by_snapshot, by_history);
+    let by_checked = Roster::from_checked_history(&run(channel), &invitation, inviter, us);
+    assert_eq!(by_snapshot, by_checked);
     by_snapshot
+}
+
+fn run(channel: &Channel) -> Vec<RunEntry> {
+    channel.entries.iter().cloned().map(RunEntry::Current).collect()
 }
 
 #[test]

@@ -7,7 +7,10 @@
 )]
 
 mod bytes;
+mod catching_up;
 mod chain;
+mod confirming;
+mod inviting;
 mod joining;
 mod large;
 mod manifests;

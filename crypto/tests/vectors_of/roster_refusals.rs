@@ -91,6 +91,8 @@ fn entries(file: &Value, channel: &Channel) -> Value {
         alter,
         ..form(reason, 7, "owner", RosterChange::Confirm)
     };
+    let known = channel.rosters[6].head().hash;
+    let linked = |entry: &mut RosterEntry| (entry.height, entry.previous) = (entry.height - 1, known);
     let forms = [
         form(
             "a plain member adds somebody",
@@ -191,8 +193,21 @@ fn entries(file: &Value, channel: &Channel) -> Value {
             entry.channel_id = ChannelId::from_bytes([0xcd; 32])
         }),
         altered("an entry too far on", &|entry| entry.height += 1),
-        altered("another entry at a known height", &|entry| entry.height -= 1),
+        altered(
+            "another entry at a known height, not on the one below",
+            &|entry| entry.height -= 1,
+        ),
         altered("another entry before it", &|entry| entry.previous[0] ^= 1),
+        altered("another entry on a known one", &linked),
+        Form {
+            alter: &linked,
+            ..form(
+                "another entry on a known one that its signer may not make",
+                7,
+                "admin",
+                RosterChange::HandOver(address("member")),
+            )
+        },
     ];
     let mut refused: Vec<_> = forms.iter().map(|form| entry_json(file, channel, form)).collect();
     refused.extend(byte_forms(file, channel));

@@ -90,15 +90,7 @@ impl Roster {
         match self.standing(&head) {
             HeadStanding::Current | HeadStanding::Earlier => return Err(ApplyError::AlreadyApplied),
             HeadStanding::Forgotten => return Err(ApplyError::Forgotten),
-            HeadStanding::Fork { ours } => {
-                // Anybody could sign some other entry; only a member's makes a fork.
-                self.belongs(&entry.signer)?;
-                return Err(ApplyError::Fork {
-                    height: head.height,
-                    ours,
-                    theirs: head.hash,
-                });
-            }
+            HeadStanding::Fork { ours } => return Err(self.fork(entry, head, ours)),
             HeadStanding::Ahead => {}
         }
         let ours = self.head();
@@ -109,20 +101,27 @@ impl Roster {
             });
         }
         if entry.previous != ours.hash {
-            self.belongs(&entry.signer)?;
-            return Err(ApplyError::Fork {
-                height: ours.height,
-                ours: ours.hash,
-                theirs: entry.previous,
+            self.could_make(&entry.signer, &entry.change)?;
+            return Err(ApplyError::Unlinked {
+                height: head.height,
+                theirs: head.hash,
             });
         }
         Ok(())
     }
 
-    fn belongs(&self, signer: &EntrySigner) -> Result<(), ChangeError> {
-        match self.authority(signer) {
-            Err(ChangeError::NotAMember) => Err(ChangeError::NotAMember),
-            _ => Ok(()),
+    /// What another entry at a known height is. Anybody can sign one, at any height and on an invented
+    /// hash: only one that its signer could have made, and on the entry known here, is a second history.
+    fn fork(&self, entry: &RosterEntry, head: RosterHead, ours: [u8; 32]) -> ApplyError {
+        if let Err(refusal) = self.could_make(&entry.signer, &entry.change) {
+            return refusal.into();
+        }
+        let (height, theirs) = (head.height, head.hash);
+        let below = height.checked_sub(1).and_then(|below| self.recent.at(below));
+        if below == Some(&entry.previous) {
+            ApplyError::Fork { height, ours, theirs }
+        } else {
+            ApplyError::Unlinked { height, theirs }
         }
     }
 
@@ -216,15 +215,26 @@ pub enum ApplyError {
     /// This very entry was taken in before. Nothing is wrong.
     #[error("the entry was applied before")]
     AlreadyApplied,
-    /// Another entry stands at that height: the server, or a member, shows different people different
-    /// chains. Stop sending to the channel.
+    /// Another entry stands at that height, on the same one before it, by a member who could make it: the
+    /// server, or a member, shows different people different chains. Both entries together are lasting
+    /// evidence. Stop sending to the channel.
     #[error("another entry is known at height {height}")]
     Fork {
-        /// Where the chains part.
+        /// Height of both, the first where the chains differ.
         height: u64,
         /// Hash of the entry known here.
         ours: [u8; 32],
         /// Hash of the other one.
+        theirs: [u8; 32],
+    },
+    /// It stands on an entry that is not known here. Either it belongs to another chain, and then some entry
+    /// below it is a fork, or it belongs to none: a member can invent as many as it likes. Ask for the
+    /// entries below; until one of them is a fork, this is hearsay.
+    #[error("the entry at height {height} stands on none that is known")]
+    Unlinked {
+        /// Height of the entry.
+        height: u64,
+        /// Hash of the entry.
         theirs: [u8; 32],
     },
     /// Entries between are missing. Fetch them first.

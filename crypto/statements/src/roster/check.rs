@@ -6,6 +6,7 @@
 //!                     └─ PastEntry::check(newest, made under) ──▶ PastEntry ──── Roster::catch_up
 //! ```
 
+use alloc::vec::Vec;
 use core::ops::Deref;
 
 use crate::DeviceManifest;
@@ -15,7 +16,11 @@ use crate::signed::{Signed, Verified};
 
 /// An entry signed by a device that is on its account's newest manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CurrentEntry(CheckedEntry);
+pub struct CurrentEntry {
+    entry: CheckedEntry,
+    /// The identity keys on the manifest that the entry names, if that is at hand.
+    listed: Option<Vec<[u8; 32]>>,
+}
 
 impl CurrentEntry {
     /// Checks who signed an entry. `newest` is the newest manifest known of the account that
@@ -33,7 +38,31 @@ impl CurrentEntry {
             return Err(CheckError::ManifestConflict);
         }
         let key = *newest.identity_key(signer.device_id).ok_or(CheckError::Revoked)?;
-        CheckedEntry::verify(signed, &key).map(Self)
+        let listed = (signer.manifest_version == newest.version).then(|| identity_keys(newest));
+        let entry = CheckedEntry::verify(signed, &key)?;
+        Ok(Self { entry, listed })
+    }
+
+    /// As [`Self::check`], with the manifest that the entry names at hand, which may be older than the
+    /// newest. Only of such an entry, and of one made under the newest, can be said which revocations its
+    /// signer knew of, and so which entries of the past of its own account it confirms: see
+    /// [`Roster::catch_up`](crate::Roster::catch_up).
+    ///
+    /// # Errors
+    /// [`CheckError`]; each kind says what may still help.
+    pub fn check_made_under(
+        signed: Signed<RosterEntry>,
+        newest: &Verified<DeviceManifest>,
+        made_under: &Verified<DeviceManifest>,
+    ) -> Result<Self, CheckError> {
+        check_named(signed.claimed(), newest, made_under)?;
+        let Self { entry, .. } = Self::check(signed, newest)?;
+        let listed = Some(identity_keys(made_under));
+        Ok(Self { entry, listed })
+    }
+
+    pub(super) fn listed(&self) -> Option<&[[u8; 32]]> {
+        self.listed.as_deref()
     }
 }
 
@@ -41,7 +70,11 @@ impl CurrentEntry {
 /// become of it. It counts only once its account or the channel's owner stands by it: see
 /// [`Roster::catch_up`](crate::Roster::catch_up).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PastEntry(CheckedEntry);
+pub struct PastEntry {
+    entry: CheckedEntry,
+    /// The identity key that it was signed with.
+    device: [u8; 32],
+}
 
 impl PastEntry {
     /// Checks who signed an entry that an earlier manifest, `made_under`, vouches for. `newest` is as in
@@ -54,21 +87,14 @@ impl PastEntry {
         newest: &Verified<DeviceManifest>,
         made_under: &Verified<DeviceManifest>,
     ) -> Result<Self, CheckError> {
-        let signer = &signed.claimed().signer;
-        check_account(signed.claimed(), newest)?;
-        check_account(signed.claimed(), made_under)?;
-        let known = known_hash(newest, made_under.version);
-        if made_under.version > newest.version || signer.manifest_version != made_under.version {
-            return Err(CheckError::UnknownManifest);
-        }
-        if made_under.hash() != signer.manifest_hash || known.is_some_and(|hash| hash != signer.manifest_hash)
-        {
-            return Err(CheckError::ManifestConflict);
-        }
-        let key = *made_under
-            .identity_key(signer.device_id)
-            .ok_or(CheckError::Revoked)?;
-        CheckedEntry::verify(signed, &key).map(Self)
+        let key = check_named(signed.claimed(), newest, made_under)?;
+        let entry = CheckedEntry::verify(signed, &key)?;
+        let device = *key.as_bytes();
+        Ok(Self { entry, device })
+    }
+
+    pub(super) fn device(&self) -> [u8; 32] {
+        self.device
     }
 }
 
@@ -78,7 +104,7 @@ macro_rules! reads_as_entry {
             type Target = CheckedEntry;
 
             fn deref(&self) -> &CheckedEntry {
-                &self.0
+                &self.entry
             }
         }
     };
@@ -170,6 +196,32 @@ fn check_account(entry: &RosterEntry, manifest: &Verified<DeviceManifest>) -> Re
     } else {
         Err(CheckError::OtherAccount)
     }
+}
+
+/// Whether `made_under` is the manifest that the entry names, and the key of the entry's device on it.
+fn check_named(
+    entry: &RosterEntry,
+    newest: &Verified<DeviceManifest>,
+    made_under: &Verified<DeviceManifest>,
+) -> Result<IdentityKey, CheckError> {
+    let signer = &entry.signer;
+    check_account(entry, newest)?;
+    check_account(entry, made_under)?;
+    let known = known_hash(newest, made_under.version);
+    if made_under.version > newest.version || signer.manifest_version != made_under.version {
+        return Err(CheckError::UnknownManifest);
+    }
+    if made_under.hash() != signer.manifest_hash || known.is_some_and(|hash| hash != signer.manifest_hash) {
+        return Err(CheckError::ManifestConflict);
+    }
+    let key = made_under.identity_key(signer.device_id);
+    key.copied().ok_or(CheckError::Revoked)
+}
+
+/// The identity keys on a manifest, which are what a thief of a device holds: its id says less.
+pub(super) fn identity_keys(manifest: &DeviceManifest) -> Vec<[u8; 32]> {
+    let devices = manifest.devices.iter();
+    devices.map(|device| *device.identity_key.as_bytes()).collect()
 }
 
 /// The hash of one version, as far as one manifest tells: its own, and that of the one before.

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::codec::{Reader, Writer};
 use crate::roster::check::channel_of;
 use crate::roster::{
-    Account, ApplyError, ChannelId, Role, Roster, RosterEntry, RosterHead, RosterMember, RosterStateError,
+    Account, ApplyError, CatchUpError, ChannelId, Role, Roster, RosterEntry, RosterHead, RosterMember,
+    RosterStateError, RunEntry,
 };
 use crate::signed::Signed;
 
@@ -78,7 +79,9 @@ impl Roster {
     }
 
     /// Joins by a roster that was handed over whole: `bytes` are the inviter's [`Self::to_bytes`], from
-    /// whoever kept them. `inviter` is the account whose pairwise message the invitation came in.
+    /// whoever kept them. `inviter` is the account whose pairwise message the invitation came in. Nothing
+    /// protects from the inviter here: a plain member can write itself down as the owner of a real channel.
+    /// Where the chain can be had, use [`Self::from_checked_history`].
     ///
     /// # Errors
     /// [`JoinError`] unless the bytes are the inviter's, we are in it, and the inviter may invite.
@@ -95,7 +98,8 @@ impl Roster {
     }
 
     /// Joins by the whole chain, genesis first, up to the invitation's head. Each entry names the hash of
-    /// the one before, so that the head alone vouches for all of them; the inviter has checked who signed.
+    /// the one before, so that the head alone vouches for all of them. Who signed is not checked: the inviter is trusted for
+    /// that, as in [`Self::from_snapshot`].
     ///
     /// # Errors
     /// [`JoinError`] unless the entries come to the inviter's roster, we are in it, and the inviter may
@@ -123,6 +127,26 @@ impl Roster {
         roster.joined(invitation, inviter, us)
     }
 
+    /// Joins by the whole chain, as [`Self::from_history`], but checks who signed as well: every entry is
+    /// current, or past and confirmed as in [`Self::catch_up`]. So the inviter cannot have invented any of it.
+    /// The other two ways take the inviter's word for who is in the channel, and who owns it. Prefer this one.
+    ///
+    /// # Errors
+    /// [`JoinError`] unless the entries come to the inviter's roster, we are in it, and the inviter may
+    /// invite.
+    pub fn from_checked_history(
+        run: &[RunEntry],
+        invitation: &RosterInvitation,
+        inviter: &Account,
+        us: &Account,
+    ) -> Result<Self, JoinError> {
+        let roster = Self::from_run(run)?.ok_or(JoinError::OtherRoster)?;
+        if digest(&roster.to_bytes()) != invitation.digest {
+            return Err(JoinError::OtherRoster);
+        }
+        roster.joined(invitation, inviter, us)
+    }
+
     fn joined(
         self,
         invitation: &RosterInvitation,
@@ -144,7 +168,7 @@ impl Roster {
         }
     }
 
-    fn holds(&self, account: &Account) -> Option<&RosterMember> {
+    pub(super) fn holds(&self, account: &Account) -> Option<&RosterMember> {
         self.member(&account.address)
             .filter(|member| member.account_key == *account.account_key.as_bytes())
     }
@@ -169,6 +193,22 @@ pub enum JoinError {
     /// One of its entries does not fit.
     #[error(transparent)]
     Entry(#[from] ApplyError),
+    /// Nobody confirms one of its entries, whose device was revoked. Wait until its account or the owner
+    /// does, and ask for a new invitation.
+    #[error("nobody confirms the entry at height {height}, whose device was revoked")]
+    Unconfirmed {
+        /// The first such entry.
+        height: u64,
+    },
+}
+
+impl From<CatchUpError> for JoinError {
+    fn from(error: CatchUpError) -> Self {
+        match error {
+            CatchUpError::Entry(error) => Self::Entry(error),
+            CatchUpError::Unconfirmed { height } => Self::Unconfirmed { height },
+        }
+    }
 }
 
 fn digest(roster: &[u8]) -> [u8; 32] {

@@ -2,7 +2,7 @@
 
 use crate::Address;
 use crate::roster::{
-    EntrySigner, MAX_BANNED, MAX_MEMBERS, Role, Roster, RosterChange, RosterEntry, RosterMember,
+    Account, EntrySigner, MAX_BANNED, MAX_MEMBERS, Role, Roster, RosterChange, RosterEntry, RosterMember,
 };
 
 impl Roster {
@@ -17,39 +17,26 @@ impl Roster {
 
     /// Whether the signer may make the change now. What it allows, [`Self::make`] can do.
     pub(super) fn allows(&self, signer: &EntrySigner, change: &RosterChange) -> Result<(), ChangeError> {
-        let role = self.authority(signer)?;
-        let at_least = |least: Role| {
-            if role >= least {
-                Ok(())
-            } else {
-                Err(ChangeError::NotAllowed)
-            }
-        };
+        let role = self.could_make(signer, change)?;
         match change {
-            RosterChange::Genesis { .. } => Err(ChangeError::AlreadyBegun),
-            RosterChange::Add(account) => at_least(Role::Admin).and(self.admits(&account.address)),
-            RosterChange::Remove(address) => {
-                at_least(Role::Admin)?;
+            RosterChange::Genesis { .. } | RosterChange::Leave | RosterChange::Confirm => Ok(()),
+            RosterChange::Add(account) => self.admits(&account.address),
+            RosterChange::Remove(address) | RosterChange::HandOver(address) => {
                 below(role, self.existing(address)?)
             }
             RosterChange::Ban(address) => {
-                at_least(Role::Admin)?;
                 self.member(address)
                     .map_or(Ok(()), |member| below(role, member))?;
                 self.bannable(address)
             }
             RosterChange::Unban(address) => {
-                at_least(Role::Admin)?;
                 if self.is_banned(address) {
                     Ok(())
                 } else {
                     Err(ChangeError::NotBanned)
                 }
             }
-            RosterChange::Leave if role == Role::Owner => Err(ChangeError::OwnerStays),
-            RosterChange::Leave | RosterChange::Confirm => Ok(()),
             RosterChange::SetRole { address, role: new } => {
-                at_least(Role::Owner)?;
                 let member = self.existing(address)?;
                 below(role, member)?;
                 if member.role == *new || *new == Role::Owner {
@@ -58,20 +45,39 @@ impl Roster {
                     Ok(())
                 }
             }
-            RosterChange::HandOver(address) => {
-                at_least(Role::Owner)?;
-                below(role, self.existing(address)?)
-            }
         }
     }
 
-    /// The signer's role, if the signer is who the roster thinks.
-    pub(super) fn authority(&self, signer: &EntrySigner) -> Result<Role, ChangeError> {
-        let member = self
-            .member(&signer.account.address)
-            .filter(|member| member.account_key == *signer.account.account_key.as_bytes())
-            .ok_or(ChangeError::NotAMember)?;
-        if signer.manifest_version < member.manifest_version {
+    /// Whether the signer, as a member with today's role and manifest, makes changes of this kind, whomever
+    /// they are about. Of an entry for a place the chain has passed no more can be judged: the roster of
+    /// that place is gone.
+    pub(super) fn could_make(
+        &self,
+        signer: &EntrySigner,
+        change: &RosterChange,
+    ) -> Result<Role, ChangeError> {
+        let role = self.authority(&signer.account, signer.manifest_version)?;
+        let least = match change {
+            RosterChange::Genesis { .. } => return Err(ChangeError::AlreadyBegun),
+            RosterChange::Leave if role == Role::Owner => return Err(ChangeError::OwnerStays),
+            RosterChange::Leave | RosterChange::Confirm => Role::Member,
+            RosterChange::Add(_)
+            | RosterChange::Remove(_)
+            | RosterChange::Ban(_)
+            | RosterChange::Unban(_) => Role::Admin,
+            RosterChange::SetRole { .. } | RosterChange::HandOver(_) => Role::Owner,
+        };
+        if role >= least {
+            Ok(role)
+        } else {
+            Err(ChangeError::NotAllowed)
+        }
+    }
+
+    /// The account's role, if it is who the roster thinks.
+    pub(super) fn authority(&self, account: &Account, manifest_version: u64) -> Result<Role, ChangeError> {
+        let member = self.holds(account).ok_or(ChangeError::NotAMember)?;
+        if manifest_version < member.manifest_version {
             Err(ChangeError::StaleManifest)
         } else {
             Ok(member.role)
