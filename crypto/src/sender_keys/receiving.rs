@@ -184,6 +184,8 @@ impl ReceivingSenderKey {
 
     /// Where a message would take the chain.
     fn advance(&self, iteration: u32) -> Advance {
+        #[cfg(test)]
+        tests::ADVANCES.set(tests::ADVANCES.get() + 1);
         let jump = usize::try_from(iteration.saturating_sub(self.next)).unwrap_or_default();
         let mut skipped = Vec::with_capacity(jump);
         let (mut key, mut chain) = self.chain.step();
@@ -256,7 +258,13 @@ mod tests {
     use crate::sender_keys::sending::tests::{HEAD, key};
     use crate::sender_keys::signature::SenderSigningKey;
     use alloc::format;
+    use core::cell::Cell;
     use core::iter;
+
+    std::thread_local! {
+        /// How often this thread has stepped a receiver's chain.
+        pub(super) static ADVANCES: Cell<u32> = const { Cell::new(0) };
+    }
 
     /// What a member holds who is given the key now.
     fn received(key: &SendingSenderKey) -> ReceivingSenderKey {
@@ -382,6 +390,27 @@ mod tests {
         let gone: Vec<_> = opened.skipped.removed.iter().map(|id| id.iteration).collect();
         assert_eq!(gone, [1, 2]);
         assert_eq!(theirs.skipped_messages().count(), 0);
+    }
+
+    #[test]
+    fn a_forged_jump_does_not_step_the_chain() {
+        let mut ours = key(1);
+        let mut theirs = received(&ours);
+        let sent: Vec<_> = iter::repeat_with(|| ours.seal_anyway(b"words"))
+            .take(2_001)
+            .collect();
+        let mut forgers = ours.forgers();
+        forgers.iteration = 2_000;
+        let honest = sent.last().unwrap();
+        let mut unsigned = honest.clone();
+        *unsigned.last_mut().unwrap() ^= 1;
+        let (before, steps) = (theirs.to_bytes(), ADVANCES.get());
+        for forged in [unsigned, forgers.seal_anyway(b"words")] {
+            assert_eq!(open(&mut theirs, 0, &forged), None);
+        }
+        assert_eq!((theirs.to_bytes(), ADVANCES.get()), (before, steps));
+        assert!(open(&mut theirs, 0, honest).is_some());
+        assert_eq!(ADVANCES.get(), steps + 1, "what the sender signed does");
     }
 
     #[test]
