@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use sottovoce_statements::{ChannelId, RosterHead};
+use sottovoce_statements::{ChannelId, RosterHead, RosterMember};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -48,18 +48,24 @@ pub struct DecryptedSenderKeyMessage {
 
 impl ReceivingSenderKey {
     /// Takes up a sender key that came over a pairwise session with `context.sender`, for a key id of
-    /// which we have none: for one we have, there is [`confirm`](Self::confirm). That the sender is a member
-    /// of the channel is for the caller to see.
+    /// which we have none: for one we have, there is
+    /// [`confirm`](Self::confirm). `sender` is what our roster has for the sender's address. If it has nothing,
+    /// fetch the newest entries; who is no member by them hands out nothing.
     ///
     /// # Errors
-    /// [`DistributionError`] if it is for another channel, or its sender was shown another roster.
+    /// [`DistributionError`] if it is for another channel, the sender's account key is not the member's, or
+    /// the sender names another roster.
     pub fn accept<H: RosterHistory + ?Sized>(
         context: &SenderKeyContext,
         distribution: &SenderKeyDistribution,
+        sender: &RosterMember,
         roster: &H,
     ) -> Result<(Self, RosterStanding), DistributionError> {
         if distribution.channel_id != context.channel_id {
             return Err(DistributionError::OtherChannel);
+        }
+        if !context.sender.is_of(sender) {
+            return Err(DistributionError::OtherAccount);
         }
         let standing = compare(&distribution.roster_head, roster)?;
         let key = Self {
