@@ -48,7 +48,7 @@ pub struct DecryptedSenderKeyMessage {
 
 impl ReceivingSenderKey {
     /// Takes up a sender key that came over a pairwise session with `context.sender`, for a key id of
-    /// which we have none: for one we have, there is
+    /// which we have none of this sender's in this channel: for one we have, there is
     /// [`confirm`](Self::confirm). `sender` is what our roster has for the sender's address. If it has nothing,
     /// fetch the newest entries; who is no member by them hands out nothing.
     ///
@@ -170,10 +170,7 @@ impl ReceivingSenderKey {
     /// Every key kept for a message that has not come.
     pub fn skipped_messages(&self) -> impl Iterator<Item = SkippedMessageRecord> {
         self.skipped.ids().filter_map(|iteration| {
-            let id = SkippedMessageId {
-                key_id: self.id,
-                iteration,
-            };
+            let id = SkippedMessageId::new(self.associated_data, self.id, iteration);
             record(id, &self.skipped)
         })
     }
@@ -213,7 +210,7 @@ impl ReceivingSenderKey {
                 self.skipped.commit(None, advance.skipped, now_ms)
             }
         };
-        SkippedMessageChanges::new(self.id, change, &self.skipped)
+        SkippedMessageChanges::new(self.associated_data, self.id, change, &self.skipped)
     }
 
     /// Whether our chain comes to what is distributed, as far as that can be told: nothing is known of
@@ -393,7 +390,7 @@ mod tests {
         // What has expired is erased with the next message.
         let next = SenderKeyMessage::decode(&sent[4]).unwrap();
         let opened = theirs.decrypt(1_001 + MAX_SKIPPED_AGE_MS, &next, &HEAD).unwrap();
-        let gone: Vec<_> = opened.skipped.removed.iter().map(|id| id.iteration).collect();
+        let gone: Vec<_> = opened.skipped.removed.iter().map(|id| id.iteration()).collect();
         assert_eq!(gone, [1, 2]);
         assert_eq!(theirs.skipped_messages().count(), 0);
     }
