@@ -136,9 +136,10 @@ pub use sealed_sender::{
 };
 pub use sender_keys::{
     DecryptedSenderKeyMessage, DistributionError, MAX_SENDER_KEY_AGE_MS, MAX_SENDER_KEY_MESSAGES,
-    ReceivingSenderKey, RosterFork, RosterHistory, RosterStanding, RotationReason, SenderKeyContext,
-    SenderKeyDecryptError, SenderKeyDistribution, SenderKeyId, SenderKeyMessage, SenderKeySendError,
-    SendingRoster, SendingSenderKey, SkippedMessageChanges, SkippedMessageId, SkippedMessageRecord,
+    ReceivingSenderKey, RosterClaim, RosterClaims, RosterDoubt, RosterFork, RosterHistory, RosterStanding,
+    RotationReason, SenderKeyContext, SenderKeyDecryptError, SenderKeyDistribution, SenderKeyId,
+    SenderKeyMessage, SenderKeySendError, SendingRoster, SendingSenderKey, SkippedMessageChanges,
+    SkippedMessageId, SkippedMessageRecord, TraceError,
 };
 pub use session::{Decrypted, MAX_SESSION_LEN, Session, SkippedChanges, SkippedKeyId, SkippedKeyRecord};
 pub use storage::{MAX_RECORD_LEN, StorageKey};

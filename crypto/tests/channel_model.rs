@@ -11,13 +11,13 @@ mod channel;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use channel::{History, NOW, context, head, rng, stored};
+use channel::{History, NOW, context, head, member, rng, stored};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rand_chacha::ChaCha20Rng;
 use sottovoce_crypto::{
-    ReceivingSenderKey, RosterStanding, SenderKeyDecryptError, SenderKeyDistribution, SenderKeyId,
-    SenderKeyMessage, SenderKeySendError, SendingRoster, SendingSenderKey, SkippedMessageId,
+    ReceivingSenderKey, RosterDoubt, RosterStanding, SenderKeyDecryptError, SenderKeyDistribution,
+    SenderKeyId, SenderKeyMessage, SenderKeySendError, SendingRoster, SendingSenderKey, SkippedMessageId,
 };
 
 #[derive(Clone, Debug)]
@@ -186,7 +186,7 @@ impl World {
         SendingRoster {
             head: head(self.height),
             departed_at: self.departed_at,
-            forked: false,
+            doubt: RosterDoubt::None,
         }
     }
 
@@ -292,7 +292,8 @@ impl World {
             assert_eq!(stored(&held.key), before);
             return;
         }
-        let (key, standing) = ReceivingSenderKey::accept(&context, &distribution, &known).unwrap();
+        let (key, standing) =
+            ReceivingSenderKey::accept(&context, &distribution, &member(&context.sender), &known).unwrap();
         assert_eq!(standing, RosterStanding::Agreed);
         let held = Held {
             key,

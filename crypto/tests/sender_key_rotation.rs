@@ -9,12 +9,13 @@
 mod channel;
 
 use channel::{
-    History, NOW, alices, context, head, open, other_head, received, refused, rng, roster, send, stored,
+    History, NOW, alices, context, head, member, open, other_head, party, received, refused, rng, roster,
+    send, stored,
 };
 use sottovoce_crypto::{
-    DistributionError, MAX_SENDER_KEY_AGE_MS, MAX_SENDER_KEY_MESSAGES, ReceivingSenderKey, RosterHistory,
-    RosterStanding, RotationReason, SenderKeyDecryptError, SenderKeyMessage, SenderKeySendError,
-    SendingRoster, SendingSenderKey,
+    DistributionError, MAX_SENDER_KEY_AGE_MS, MAX_SENDER_KEY_MESSAGES, ReceivingSenderKey, RosterDoubt,
+    RosterHistory, RosterStanding, RotationReason, SenderKeyDecryptError, SenderKeyMessage,
+    SenderKeySendError, SendingRoster, SendingSenderKey,
 };
 
 #[test]
@@ -81,7 +82,7 @@ fn a_distribution_under_a_forked_roster_is_refused() {
     };
     let distribution = alices.distribution(NOW, &theirs).unwrap();
     for refusal in [
-        ReceivingSenderKey::accept(&context(1), &distribution, &History(4)).map(|_| ()),
+        ReceivingSenderKey::accept(&context(1), &distribution, &member(&party(1)), &History(4)).map(|_| ()),
         received(&alices)
             .confirm(&context(1), &distribution, &History(4))
             .map(|_| ()),
@@ -97,7 +98,7 @@ fn a_distribution_under_a_forked_roster_is_refused() {
 fn nothing_is_sent_under_a_forked_roster() {
     let mut alices = alices(1);
     let known = SendingRoster {
-        forked: true,
+        doubt: RosterDoubt::Forked,
         ..roster(3)
     };
     let shorter = roster(2);
@@ -117,6 +118,21 @@ fn nothing_is_sent_under_a_forked_roster() {
         );
         assert_eq!(alices.to_bytes(), before);
     }
+    assert!(alices.encrypt(NOW, &roster(3), b"words").is_ok());
+}
+
+#[test]
+fn nothing_is_sent_while_a_head_that_was_named_is_open() {
+    let mut alices = alices(1);
+    let behind = SendingRoster {
+        doubt: RosterDoubt::Behind,
+        ..roster(3)
+    };
+    let before = alices.to_bytes();
+    let error = SenderKeySendError::RosterBehind;
+    assert_eq!(alices.encrypt(NOW, &behind, b"words"), Err(error));
+    assert_eq!(alices.distribution(NOW, &behind).unwrap_err(), error);
+    assert_eq!(alices.to_bytes(), before);
     assert!(alices.encrypt(NOW, &roster(3), b"words").is_ok());
 }
 
@@ -220,7 +236,8 @@ fn a_replaced_sender_key_shuts_out_who_left() {
     assert_eq!(late.unwrap(), b"on its way", "what was sent before still arrives");
     let mut alices = alices.replace(&mut rng(9), NOW, head(4));
     let distribution = alices.distribution(NOW, &now).unwrap();
-    let (mut bobs, _) = ReceivingSenderKey::accept(&context(1), &distribution, &History(4)).unwrap();
+    let (mut bobs, _) =
+        ReceivingSenderKey::accept(&context(1), &distribution, &member(&party(1)), &History(4)).unwrap();
     let message = alices.encrypt(NOW, &now, b"without Mallory").unwrap();
     let decoded = SenderKeyMessage::decode(&message).unwrap();
     assert!(bobs.decrypt(NOW, &decoded, &History(4)).is_ok());

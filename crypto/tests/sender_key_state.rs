@@ -8,12 +8,16 @@
 
 mod channel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use channel::{History, NOW, alices, context, open, received, refused, roster, send, stored};
+use channel::{
+    History, NOW, alices, context, head, member, open, received, refused, rng, roster, send, stored,
+};
 use proptest::prelude::*;
+use sottovoce_crypto::statements::ChannelId;
 use sottovoce_crypto::{
-    ReceivingSenderKey, SenderKeyDistribution, SenderKeyMessage, SendingSenderKey, StateError,
+    ReceivingSenderKey, SenderKeyContext, SenderKeyDistribution, SenderKeyMessage, SendingSenderKey,
+    StateError,
 };
 
 const NO_RECORDS: [&[u8]; 0] = [];
@@ -57,7 +61,7 @@ fn saving_what_changed_is_enough() {
         let message = SenderKeyMessage::decode(&sent[position]).unwrap();
         let changes = theirs.decrypt(NOW, &message, &History(3)).unwrap().skipped;
         for record in changes.added {
-            assert_eq!(record.id.key_id, ours.id());
+            assert_eq!(record.id.key_id(), ours.id());
             records.insert(record.id.to_bytes(), record.bytes.to_vec());
         }
         for id in changes.removed {
@@ -70,6 +74,42 @@ fn saving_what_changed_is_enough() {
     let message = SenderKeyMessage::decode(&send(&mut ours, b"next")).unwrap();
     let changes = theirs.decrypt(NOW, &message, &History(3)).unwrap().skipped;
     assert!(changes.added.is_empty() && changes.removed.is_empty());
+}
+
+#[test]
+fn records_of_two_senders_never_share_a_name() {
+    let ours = alices(1);
+    let other = SenderKeyContext {
+        channel_id: ChannelId::from_bytes([0xdd; 32]),
+        ..context(1)
+    };
+    let mut names = BTreeSet::new();
+    for (seed, context) in [(2, context(1)), (3, context(2)), (4, other)] {
+        // Each gives the key the same id, which nobody but the sender has a say in.
+        let key = SendingSenderKey::generate(&mut rng(seed), NOW, &context, head(3));
+        let mut bytes = key.to_bytes();
+        bytes[66..82].copy_from_slice(ours.id().as_bytes());
+        let mut key = SendingSenderKey::from_bytes(&bytes).unwrap();
+        let distribution = key.distribution(NOW, &roster(3)).unwrap();
+        let member = member(&context.sender);
+        let mut theirs = ReceivingSenderKey::accept(&context, &distribution, &member, &History(3))
+            .unwrap()
+            .0;
+        send(&mut key, b"late");
+        let message = SenderKeyMessage::decode(&send(&mut key, b"words")).unwrap();
+        let changes = theirs.decrypt(NOW, &message, &History(3)).unwrap().skipped;
+        let id = changes.added[0].id;
+        assert_eq!((id.key_id(), id.iteration()), (ours.id(), 0));
+        assert_eq!(id, theirs.skipped_messages().next().unwrap().id);
+        assert_eq!(
+            id.to_bytes()[..32],
+            theirs.to_bytes()[34..66],
+            "channel and sender"
+        );
+        assert_eq!(id.to_bytes()[32..48], *ours.id().as_bytes());
+        assert_eq!(id.to_bytes()[48..], [0; 4]);
+        assert!(names.insert(id.to_bytes()), "one name for two secrets");
+    }
 }
 
 /// Why some state is refused, if it is.

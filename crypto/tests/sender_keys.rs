@@ -9,7 +9,8 @@
 mod channel;
 
 use channel::{
-    CHANNEL, History, NOW, alices, context, head, open, party, received, refused, roster, send, stored,
+    CHANNEL, History, NOW, alices, context, head, member, open, party, received, refused, roster, send,
+    stored,
 };
 use sottovoce_crypto::statements::ChannelId;
 use sottovoce_crypto::{
@@ -118,7 +119,7 @@ fn a_sender_key_serves_one_sender_and_one_channel() {
     let message = send(&mut alices, b"words");
     let honest = context(1);
     let accept = |context: &SenderKeyContext, distribution: &SenderKeyDistribution| {
-        ReceivingSenderKey::accept(context, distribution, &History(3))
+        ReceivingSenderKey::accept(context, distribution, &member(&context.sender), &History(3))
             .unwrap()
             .0
     };
@@ -159,7 +160,8 @@ fn a_sender_key_serves_one_sender_and_one_channel() {
         channel_id: ChannelId::from_bytes([0xdd; 32]),
         sender: honest.sender,
     };
-    let refusal = ReceivingSenderKey::accept(&elsewhere, &distribution, &History(3));
+    let refusal =
+        ReceivingSenderKey::accept(&elsewhere, &distribution, &member(&elsewhere.sender), &History(3));
     assert_eq!(refusal.unwrap_err(), DistributionError::OtherChannel);
     let mut bytes = distribution.encode().to_vec();
     bytes[2..34].copy_from_slice(&[0xdd; 32]);

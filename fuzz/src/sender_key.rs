@@ -3,8 +3,8 @@
 
 use sottovoce_crypto::statements::RosterHead;
 use sottovoce_crypto::{
-    ReceivingSenderKey, SenderKeyDecryptError, SenderKeyDistribution, SenderKeyMessage, SendingRoster,
-    SendingSenderKey,
+    ReceivingSenderKey, RosterDoubt, SenderKeyDecryptError, SenderKeyDistribution, SenderKeyMessage,
+    SendingRoster, SendingSenderKey,
 };
 
 /// The key that the seeds are messages of.
@@ -58,7 +58,7 @@ fn send(mut key: SendingSenderKey) {
     let roster = SendingRoster {
         head: HEAD,
         departed_at: 0,
-        forked: false,
+        doubt: RosterDoubt::None,
     };
     let (before, iteration) = (key.to_bytes(), key.iteration());
     match key.encrypt(NOW, &roster, b"words") {

@@ -4,9 +4,9 @@
 
 use rand_chacha::ChaCha20Rng;
 use sottovoce_benches::{medians, rounds, timed};
-use sottovoce_crypto::statements::{ChannelId, RosterHead};
+use sottovoce_crypto::statements::{ChannelId, Role, RosterHead, RosterMember};
 use sottovoce_crypto::{
-    DecryptedSenderKeyMessage, MAX_SENDER_KEY_MESSAGES, ReceivingSenderKey, SenderKeyContext,
+    DecryptedSenderKeyMessage, MAX_SENDER_KEY_MESSAGES, ReceivingSenderKey, RosterDoubt, SenderKeyContext,
     SenderKeyMessage, SendingRoster, SendingSenderKey,
 };
 use vodozemac::megolm::{GroupSession, InboundGroupSession, MegolmMessage, SessionConfig};
@@ -117,7 +117,12 @@ impl Channel {
 
 fn hand_out(context: &SenderKeyContext, sending: &SendingSenderKey) -> ReceivingSenderKey {
     let distribution = sending.distribution(NOW, &ROSTER).unwrap();
-    ReceivingSenderKey::accept(context, &distribution, &HEAD)
+    let sender = RosterMember {
+        account_key: *context.sender.account_key.as_bytes(),
+        role: Role::Member,
+        manifest_version: 0,
+    };
+    ReceivingSenderKey::accept(context, &distribution, &sender, &HEAD)
         .unwrap()
         .0
 }
@@ -156,5 +161,5 @@ const HEAD: RosterHead = RosterHead {
 const ROSTER: SendingRoster = SendingRoster {
     head: HEAD,
     departed_at: 0,
-    forked: false,
+    doubt: RosterDoubt::None,
 };

@@ -42,7 +42,10 @@ impl SenderKeyContext {
 /// What a [`SenderKeyContext`] comes to in a message.
 pub(crate) type AssociatedData = [u8; 32];
 
-/// The name of a sender key: 16 random bytes. Not secret: every message shows it.
+/// The name of a sender key: 16 random bytes, that its sender draws. Not secret: every message shows it.
+///
+/// It is unique within channel and sender, and no further: a member can give a key of its own the id of
+/// another member's. Whatever is kept under it is kept under the channel and the sender as well.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderKeyId([u8; Self::LEN]);
 

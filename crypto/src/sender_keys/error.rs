@@ -10,9 +10,14 @@ pub enum SenderKeySendError {
     /// the new one to all who are members now, and send with that.
     #[error("the sender key has to be replaced: {0}")]
     RotationDue(RotationReason),
-    /// Members were shown different rosters. Nobody can tell who would read the message; tell the user.
+    /// Members were shown different rosters, or one of them claims it. Nobody can tell who would read the
+    /// message; resolve the [claim](crate::RosterClaims), and tell the user.
     #[error("the channel's roster is forked")]
     RosterForked,
+    /// A member named a head that we cannot compare with ours: somebody may have been removed since.
+    /// Resolve the [claim](crate::RosterClaims) before anything is sent.
+    #[error("the channel's roster has entries that have not come")]
+    RosterBehind,
     /// Longer than [`MAX_PLAINTEXT_LEN`](crate::MAX_PLAINTEXT_LEN). Send it as an attachment.
     #[error("a message has at most {} bytes", crate::MAX_PLAINTEXT_LEN)]
     TooLong,
@@ -47,8 +52,9 @@ pub enum SenderKeyDecryptError {
     /// The message names another sender key. Look it up by [`key_id`](crate::SenderKeyMessage::key_id).
     #[error("the message is under another sender key")]
     OtherKey,
-    /// The message is the sender's, and the sender was shown another roster than we were. Stop sending in
-    /// this channel, and tell the user. What the message says is withheld.
+    /// The message is the sender's, and the sender names another roster than ours.
+    /// [Note](crate::RosterClaims::note) it, and send nothing in this channel until it is resolved. What the
+    /// message says is withheld.
     #[error(transparent)]
     Fork(#[from] RosterFork),
 }
@@ -60,6 +66,10 @@ pub enum DistributionError {
     /// It is for another channel.
     #[error("the sender key is for another channel")]
     OtherChannel,
+    /// Its sender is not a device of the member's: the account key is not the one that the roster has for
+    /// the address. If the roster is not the newest, fetch it and try again.
+    #[error("the sender's account key is not the member's")]
+    OtherAccount,
     /// It is of another sender key than the one at hand.
     #[error("the distribution is of another sender key")]
     OtherKey,
@@ -67,7 +77,8 @@ pub enum DistributionError {
     /// false; keep the key you have.
     #[error("the distribution contradicts an earlier one")]
     Conflict,
-    /// The sender was shown another roster than we were. Stop sending in this channel, and tell the user.
+    /// The sender names another roster than ours. [Note](crate::RosterClaims::note) it, and send nothing in
+    /// this channel until it is resolved.
     #[error(transparent)]
     Fork(#[from] RosterFork),
 }

@@ -73,7 +73,7 @@ impl SenderKeyMessage {
     }
 
     /// The sender key it is under: what to look the [`ReceivingSenderKey`](crate::ReceivingSenderKey) up
-    /// by, together with the channel and the sender.
+    /// by, together with the channel and the sender, and never by itself: two senders may use one id.
     #[must_use]
     pub fn key_id(&self) -> SenderKeyId {
         self.header.key_id

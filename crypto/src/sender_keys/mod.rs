@@ -12,6 +12,7 @@
 //! The chain hides a message from whoever lacks the key, its signature tells members apart from the
 //! sender. SPEC section 13.
 
+mod claims;
 mod context;
 mod distribution;
 mod error;
@@ -23,6 +24,7 @@ mod signature;
 mod skipped;
 mod state;
 
+pub use claims::{RosterClaim, RosterClaims, RosterDoubt, TraceError};
 pub use context::{SenderKeyContext, SenderKeyId};
 pub use distribution::SenderKeyDistribution;
 pub use error::{DistributionError, RotationReason, SenderKeyDecryptError, SenderKeySendError};

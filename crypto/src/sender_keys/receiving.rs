@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use sottovoce_statements::{ChannelId, RosterHead};
+use sottovoce_statements::{ChannelId, RosterHead, RosterMember};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -48,18 +48,24 @@ pub struct DecryptedSenderKeyMessage {
 
 impl ReceivingSenderKey {
     /// Takes up a sender key that came over a pairwise session with `context.sender`, for a key id of
-    /// which we have none: for one we have, there is [`confirm`](Self::confirm). That the sender is a member
-    /// of the channel is for the caller to see.
+    /// which we have none of this sender's in this channel: for one we have, there is
+    /// [`confirm`](Self::confirm). `sender` is what our roster has for the sender's address. If it has nothing,
+    /// fetch the newest entries; who is no member by them hands out nothing.
     ///
     /// # Errors
-    /// [`DistributionError`] if it is for another channel, or its sender was shown another roster.
+    /// [`DistributionError`] if it is for another channel, the sender's account key is not the member's, or
+    /// the sender names another roster.
     pub fn accept<H: RosterHistory + ?Sized>(
         context: &SenderKeyContext,
         distribution: &SenderKeyDistribution,
+        sender: &RosterMember,
         roster: &H,
     ) -> Result<(Self, RosterStanding), DistributionError> {
         if distribution.channel_id != context.channel_id {
             return Err(DistributionError::OtherChannel);
+        }
+        if !context.sender.is_of(sender) {
+            return Err(DistributionError::OtherAccount);
         }
         let standing = compare(&distribution.roster_head, roster)?;
         let key = Self {
@@ -164,10 +170,7 @@ impl ReceivingSenderKey {
     /// Every key kept for a message that has not come.
     pub fn skipped_messages(&self) -> impl Iterator<Item = SkippedMessageRecord> {
         self.skipped.ids().filter_map(|iteration| {
-            let id = SkippedMessageId {
-                key_id: self.id,
-                iteration,
-            };
+            let id = SkippedMessageId::new(self.associated_data, self.id, iteration);
             record(id, &self.skipped)
         })
     }
@@ -184,6 +187,8 @@ impl ReceivingSenderKey {
 
     /// Where a message would take the chain.
     fn advance(&self, iteration: u32) -> Advance {
+        #[cfg(test)]
+        tests::ADVANCES.set(tests::ADVANCES.get() + 1);
         let jump = usize::try_from(iteration.saturating_sub(self.next)).unwrap_or_default();
         let mut skipped = Vec::with_capacity(jump);
         let (mut key, mut chain) = self.chain.step();
@@ -205,7 +210,7 @@ impl ReceivingSenderKey {
                 self.skipped.commit(None, advance.skipped, now_ms)
             }
         };
-        SkippedMessageChanges::new(self.id, change, &self.skipped)
+        SkippedMessageChanges::new(self.associated_data, self.id, change, &self.skipped)
     }
 
     /// Whether our chain comes to what is distributed, as far as that can be told: nothing is known of
@@ -256,7 +261,13 @@ mod tests {
     use crate::sender_keys::sending::tests::{HEAD, key};
     use crate::sender_keys::signature::SenderSigningKey;
     use alloc::format;
+    use core::cell::Cell;
     use core::iter;
+
+    std::thread_local! {
+        /// How often this thread has stepped a receiver's chain.
+        pub(super) static ADVANCES: Cell<u32> = const { Cell::new(0) };
+    }
 
     /// What a member holds who is given the key now.
     fn received(key: &SendingSenderKey) -> ReceivingSenderKey {
@@ -379,9 +390,30 @@ mod tests {
         // What has expired is erased with the next message.
         let next = SenderKeyMessage::decode(&sent[4]).unwrap();
         let opened = theirs.decrypt(1_001 + MAX_SKIPPED_AGE_MS, &next, &HEAD).unwrap();
-        let gone: Vec<_> = opened.skipped.removed.iter().map(|id| id.iteration).collect();
+        let gone: Vec<_> = opened.skipped.removed.iter().map(|id| id.iteration()).collect();
         assert_eq!(gone, [1, 2]);
         assert_eq!(theirs.skipped_messages().count(), 0);
+    }
+
+    #[test]
+    fn a_forged_jump_does_not_step_the_chain() {
+        let mut ours = key(1);
+        let mut theirs = received(&ours);
+        let sent: Vec<_> = iter::repeat_with(|| ours.seal_anyway(b"words"))
+            .take(2_001)
+            .collect();
+        let mut forgers = ours.forgers();
+        forgers.iteration = 2_000;
+        let honest = sent.last().unwrap();
+        let mut unsigned = honest.clone();
+        *unsigned.last_mut().unwrap() ^= 1;
+        let (before, steps) = (theirs.to_bytes(), ADVANCES.get());
+        for forged in [unsigned, forgers.seal_anyway(b"words")] {
+            assert_eq!(open(&mut theirs, 0, &forged), None);
+        }
+        assert_eq!((theirs.to_bytes(), ADVANCES.get()), (before, steps));
+        assert!(open(&mut theirs, 0, honest).is_some());
+        assert_eq!(ADVANCES.get(), steps + 1, "what the sender signed does");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use core::cmp::Ordering;
 
-use sottovoce_statements::{HeadStanding, Roster, RosterHead, RosterView};
+use sottovoce_statements::{HeadStanding, Roster, RosterHead, RosterMember, RosterView};
 
 use crate::codec::{Malformed, Reader, Write};
+use crate::handshake::Party;
+use crate::sender_keys::claims::RosterDoubt;
 
 /// What a sender knows of the roster, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,22 +15,23 @@ pub struct SendingRoster {
     pub head: RosterHead,
     /// Height of the last entry that took somebody's access away, 0 if none did.
     pub departed_at: u64,
-    /// Whether a fork is known, by a [`RosterFork`] that any message or distribution brought, or in any
-    /// other way. It stays known until the user has dealt with it.
-    pub forked: bool,
+    /// What keeps us from taking this roster for the one that all members see. While there is anything,
+    /// nothing is sent: it may be somebody's removal that is kept from us.
+    pub doubt: RosterDoubt,
 }
 
 impl SendingRoster {
-    /// What a roster says, and whether another of the same channel has been seen.
+    /// What a roster says, and what [`RosterClaims::doubt`](crate::RosterClaims::doubt) says of it: or
+    /// [`RosterDoubt::Forked`], once a fork is shown.
     #[must_use]
-    pub fn new(roster: RosterView, forked: bool) -> Self {
+    pub fn new(roster: RosterView, doubt: RosterDoubt) -> Self {
         Self {
             head: RosterHead {
                 height: roster.height,
                 hash: roster.head,
             },
             departed_at: roster.departed_at,
-            forked,
+            doubt,
         }
     }
 }
@@ -62,13 +65,16 @@ impl RosterHistory for RosterHead {
 pub enum RosterStanding {
     /// It is ours, or was once.
     Agreed,
-    /// It has entries that we have not seen. Fetch them, then compare again: it may be a fork.
+    /// It has entries that we have not seen. [Note](crate::RosterClaims::note) it, send nothing, fetch the
+    /// entries up to it, and compare again: it may be a fork.
     Ahead,
-    /// It is older than all we remember: nothing can be said.
+    /// It is older than all we remember. [Note](crate::RosterClaims::note) it, send nothing, fetch the
+    /// entries from its height on, and [trace](crate::RosterClaim::trace) it: it may be a fork.
     Forgotten,
 }
 
-/// Two rosters of one channel: members were shown different ones.
+/// Two rosters of one channel: members were shown different ones, or the one who names theirs is false. One
+/// member's word does not tell which: [note](crate::RosterClaims::note) it, and ask for the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the channel's roster is forked at height {}", theirs.height)]
 pub struct RosterFork {
@@ -87,13 +93,35 @@ pub(crate) fn compare<H: RosterHistory + ?Sized>(
         HeadStanding::Current | HeadStanding::Earlier => Ok(RosterStanding::Agreed),
         HeadStanding::Ahead => Ok(RosterStanding::Ahead),
         HeadStanding::Forgotten => Ok(RosterStanding::Forgotten),
-        HeadStanding::Fork { ours } => Err(RosterFork {
-            ours: RosterHead {
-                height: theirs.height,
-                hash: ours,
-            },
-            theirs: *theirs,
-        }),
+        HeadStanding::Fork { ours } => Err(fork(ours, theirs)),
+    }
+}
+
+/// A head, and the hash of our entry of the same height.
+pub(crate) fn fork(ours: [u8; 32], theirs: &RosterHead) -> RosterFork {
+    RosterFork {
+        ours: RosterHead {
+            height: theirs.height,
+            hash: ours,
+        },
+        theirs: *theirs,
+    }
+}
+
+impl Party {
+    /// Whether this device's account is a member by this roster, under the account key that the roster has:
+    /// nobody else is given a sender key, however the device came by its manifest.
+    #[must_use]
+    pub fn is_member_of(&self, roster: &Roster) -> bool {
+        roster
+            .member(&self.address)
+            .is_some_and(|member| self.is_of(member))
+    }
+
+    /// Whether its account key is the member's. That the member is the one of its address is the caller's
+    /// to see.
+    pub(crate) fn is_of(&self, member: &RosterMember) -> bool {
+        member.account_key == *self.account_key.as_bytes()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::padding::{pad_onto, padded_len};
 use crate::primitives::aead::TAG_LEN;
 use crate::secret::{Secret32, redacted_debug};
 use crate::sender_keys::LABEL_SENDER_KEY_MESSAGE;
+use crate::sender_keys::claims::RosterDoubt;
 use crate::sender_keys::context::{AssociatedData, SenderKeyContext, SenderKeyId};
 use crate::sender_keys::distribution::SenderKeyDistribution;
 use crate::sender_keys::error::{RotationReason, SenderKeySendError};
@@ -37,10 +38,10 @@ pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 ///
 /// ```
 /// # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-/// use sottovoce_crypto::statements::{Address, ChannelId, DeviceId, RosterHead};
+/// use sottovoce_crypto::statements::{Address, ChannelId, DeviceId, Role, RosterHead, RosterMember};
 /// use sottovoce_crypto::{
-///     AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, SenderKeyContext, SenderKeyDistribution,
-///     SenderKeyMessage, SendingRoster, SendingSenderKey,
+///     AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, RosterDoubt, SenderKeyContext,
+///     SenderKeyDistribution, SenderKeyMessage, SendingRoster, SendingSenderKey,
 /// };
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,10 +53,16 @@ pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 ///     account_key: AccountKeyPair::generate(rng).public(),
 ///     identity_key: IdentityKeyPair::generate(rng).public(),
 /// };
+/// // What the channel's roster says of Alice; a `Roster` gives it with `member()`.
+/// let member = RosterMember {
+///     account_key: *alice.account_key.as_bytes(),
+///     role: Role::Owner,
+///     manifest_version: 1,
+/// };
 /// let context = SenderKeyContext { channel_id: ChannelId::from_bytes([0xcc; 32]), sender: alice };
-/// // What the channel's roster says; a `Roster` gives it with `view()`.
+/// // And of itself; a `Roster` gives it with `view()`.
 /// let head = RosterHead { height: 4, hash: [4; 32] };
-/// let roster = SendingRoster { head, departed_at: 0, forked: false };
+/// let roster = SendingRoster { head, departed_at: 0, doubt: RosterDoubt::None };
 ///
 /// // Alice makes a key, and sends it to every member's devices in her pairwise sessions with them.
 /// let mut alices = SendingSenderKey::generate(rng, now_ms, &context, head);
@@ -63,7 +70,7 @@ pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 ///
 /// // Bob takes it up, if he agrees with what Alice believes the channel to be.
 /// let distribution = SenderKeyDistribution::decode(&secret_bytes)?;
-/// let (mut bobs, _) = ReceivingSenderKey::accept(&context, &distribution, &head)?;
+/// let (mut bobs, _) = ReceivingSenderKey::accept(&context, &distribution, &member, &head)?;
 ///
 /// // From then on one ciphertext is for all of them.
 /// let bytes = alices.encrypt(now_ms, &roster, b"hello, everybody")?;
@@ -72,7 +79,7 @@ pub const MAX_SENDER_KEY_AGE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 ///
 /// // Somebody leaves: nothing more is sent before the key is replaced.
 /// let head = RosterHead { height: 5, hash: [5; 32] };
-/// let roster = SendingRoster { head, departed_at: 5, forked: false };
+/// let roster = SendingRoster { head, departed_at: 5, doubt: RosterDoubt::None };
 /// assert!(alices.encrypt(now_ms, &roster, b"are we alone?").is_err());
 /// let mut alices = alices.replace(rng, now_ms, head);
 /// # let _ = alices.encrypt(now_ms, &roster, b"we are")?;
@@ -135,7 +142,8 @@ impl SendingSenderKey {
     }
 
     /// The key as it is now, for a device that does not have it: it will read what is sent from now on,
-    /// and nothing before.
+    /// and nothing before. Give it to [members](crate::Party::is_member_of)' devices only: those on manifests
+    /// signed by the account key that the roster has.
     ///
     /// # Errors
     /// [`SenderKeySendError`] if nothing may be sent with the key.
@@ -246,8 +254,13 @@ impl SendingSenderKey {
 
     /// Whether anything may be sent with the key.
     fn check(&self, now_ms: u64, roster: &SendingRoster) -> Result<(), SenderKeySendError> {
-        if roster.forked || self.contradicts(&roster.head) {
+        if self.contradicts(&roster.head) {
             return Err(SenderKeySendError::RosterForked);
+        }
+        match roster.doubt {
+            RosterDoubt::None => {}
+            RosterDoubt::Behind => return Err(SenderKeySendError::RosterBehind),
+            RosterDoubt::Forked => return Err(SenderKeySendError::RosterForked),
         }
         match self.rotation_due(now_ms, roster) {
             Some(reason) => Err(SenderKeySendError::RotationDue(reason)),

@@ -9,30 +9,53 @@ use crate::chain::{Change, MessageKey, SkippedKeys};
 use crate::codec::{StateKind, Write, begin_state, read_state};
 use crate::error::StateError;
 use crate::secret::{Secret32, redacted_debug};
-use crate::sender_keys::context::SenderKeyId;
+use crate::sender_keys::context::{AssociatedData, SenderKeyId};
 
-/// Which message a key was kept for. Not secret: the message shows it.
+/// Which message a key was kept for, of all channels and senders. Not secret.
+///
+/// A sender chooses the ids of its own sender keys, and may choose another's: so the channel and the sender
+/// are part of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SkippedMessageId {
-    /// The sender key.
-    pub key_id: SenderKeyId,
-    /// The message's place in it.
-    pub iteration: u32,
+    associated_data: AssociatedData,
+    key_id: SenderKeyId,
+    iteration: u32,
 }
 
 impl SkippedMessageId {
     /// Length of [`to_bytes`](Self::to_bytes).
-    pub const LEN: usize = SenderKeyId::LEN + 4;
+    pub const LEN: usize = 32 + SenderKeyId::LEN + 4;
 
-    /// A name for the key's record: the sender key's id, then the iteration.
+    pub(crate) fn new(associated_data: AssociatedData, key_id: SenderKeyId, iteration: u32) -> Self {
+        Self {
+            associated_data,
+            key_id,
+            iteration,
+        }
+    }
+
+    /// A name for the key's record, the only one that it has to itself: a hash of channel and sender, the
+    /// sender key's id, the iteration.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let id = self.key_id.as_bytes().iter().copied();
-        for (to, from) in bytes.iter_mut().zip(id.chain(self.iteration.to_be_bytes())) {
+        let whose = self.associated_data.iter().chain(self.key_id.as_bytes()).copied();
+        for (to, from) in bytes.iter_mut().zip(whose.chain(self.iteration.to_be_bytes())) {
             *to = from;
         }
         bytes
+    }
+
+    /// The sender key, by the id that its sender gave it: unique within channel and sender.
+    #[must_use]
+    pub fn key_id(&self) -> SenderKeyId {
+        self.key_id
+    }
+
+    /// The message's place in it.
+    #[must_use]
+    pub fn iteration(&self) -> u32 {
+        self.iteration
     }
 }
 
@@ -40,8 +63,8 @@ impl SkippedMessageId {
 pub struct SkippedMessageRecord {
     /// What to keep it under.
     pub id: SkippedMessageId,
-    /// What to keep, 62 bytes. It names its message itself, so that the records of a sender key can be
-    /// read back in any order.
+    /// What to keep, 62 bytes. It names its message within the sender key itself, so that the records of
+    /// one can be read back in any order.
     pub bytes: Zeroizing<Vec<u8>>,
 }
 
@@ -57,8 +80,13 @@ pub struct SkippedMessageChanges {
 }
 
 impl SkippedMessageChanges {
-    pub(crate) fn new(key_id: SenderKeyId, change: Change<u32>, keys: &SkippedKeys<u32>) -> Self {
-        let id = |iteration| SkippedMessageId { key_id, iteration };
+    pub(crate) fn new(
+        associated_data: AssociatedData,
+        key_id: SenderKeyId,
+        change: Change<u32>,
+        keys: &SkippedKeys<u32>,
+    ) -> Self {
+        let id = |iteration| SkippedMessageId::new(associated_data, key_id, iteration);
         Self {
             added: change
                 .added
@@ -82,18 +110,26 @@ pub(crate) fn record(id: SkippedMessageId, keys: &SkippedKeys<u32>) -> Option<Sk
     Some(SkippedMessageRecord { id, bytes })
 }
 
-/// Reads what [`record`] wrote: id, when it was put away, and the key.
-pub(crate) fn read_record(bytes: &[u8]) -> Result<(SkippedMessageId, u64, MessageKey), StateError> {
-    let mut reader = read_state(StateKind::SkippedSenderKeyMessage, bytes)?;
-    let id = SkippedMessageId {
-        key_id: SenderKeyId::from_bytes(*reader.array()?),
-        iteration: reader.u32()?,
-    };
-    let stored_at_ms = reader.u64()?;
-    let key = MessageKey::new(Secret32::copy_from(reader.array()?));
-    reader.finish()?;
-    Ok((id, stored_at_ms, key))
+/// A record as it was read: of which message, when it was put away, and the key.
+pub(crate) struct StoredMessageKey {
+    pub(crate) key_id: SenderKeyId,
+    pub(crate) iteration: u32,
+    pub(crate) stored_at_ms: u64,
+    pub(crate) key: MessageKey,
 }
 
-/// Version and kind, id, time, key.
-const RECORD_LEN: usize = 2 + SkippedMessageId::LEN + 8 + 32;
+/// Reads what [`record`] wrote.
+pub(crate) fn read_record(bytes: &[u8]) -> Result<StoredMessageKey, StateError> {
+    let mut reader = read_state(StateKind::SkippedSenderKeyMessage, bytes)?;
+    let stored = StoredMessageKey {
+        key_id: SenderKeyId::from_bytes(*reader.array()?),
+        iteration: reader.u32()?,
+        stored_at_ms: reader.u64()?,
+        key: MessageKey::new(Secret32::copy_from(reader.array()?)),
+    };
+    reader.finish()?;
+    Ok(stored)
+}
+
+/// Version and kind, id, iteration, time, key.
+const RECORD_LEN: usize = 2 + SenderKeyId::LEN + 4 + 8 + 32;

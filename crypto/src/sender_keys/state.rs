@@ -98,11 +98,11 @@ impl ReceivingSenderKey {
         reader.finish()?;
         let mut stored = Vec::new();
         for bytes in skipped {
-            let (id, stored_at_ms, message_key) = read_record(bytes.as_ref())?;
-            if id.key_id != key.id || id.iteration >= key.next {
+            let record = read_record(bytes.as_ref())?;
+            if record.key_id != key.id || record.iteration >= key.next {
                 return Err(StateError::Malformed);
             }
-            stored.push((id.iteration, stored_at_ms, message_key));
+            stored.push((record.iteration, record.stored_at_ms, record.key));
         }
         key.skipped = SkippedKeys::from_stored(stored).ok_or(StateError::Malformed)?;
         Ok(key)

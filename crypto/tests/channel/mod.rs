@@ -7,9 +7,11 @@ use std::cmp::Ordering;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sottovoce_crypto::statements::{Address, ChannelId, DeviceId, HeadStanding, RosterHead};
+use sottovoce_crypto::statements::{
+    Address, ChannelId, DeviceId, HeadStanding, Role, RosterHead, RosterMember,
+};
 use sottovoce_crypto::{
-    AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, RosterHistory, SenderKeyContext,
+    AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, RosterDoubt, RosterHistory, SenderKeyContext,
     SenderKeyDecryptError, SenderKeyDistribution, SenderKeyMessage, SendingRoster, SendingSenderKey,
 };
 
@@ -42,6 +44,15 @@ pub(crate) fn context(seed: u8) -> SenderKeyContext {
     }
 }
 
+/// What the roster has for a sender's address.
+pub(crate) fn member(sender: &Party) -> RosterMember {
+    RosterMember {
+        account_key: *sender.account_key.as_bytes(),
+        role: Role::Member,
+        manifest_version: 0,
+    }
+}
+
 /// The entry of the channel's one true roster at a height.
 pub(crate) fn head(height: u64) -> RosterHead {
     let mut hash = [0x4e; 32];
@@ -62,7 +73,7 @@ pub(crate) fn roster(height: u64) -> SendingRoster {
     SendingRoster {
         head: head(height),
         departed_at: 0,
-        forked: false,
+        doubt: RosterDoubt::None,
     }
 }
 
@@ -90,7 +101,7 @@ pub(crate) fn alices(seed: u8) -> SendingSenderKey {
 pub(crate) fn received(key: &SendingSenderKey) -> ReceivingSenderKey {
     let bytes = key.distribution(NOW, &roster(3)).unwrap().encode();
     let distribution = SenderKeyDistribution::decode(&bytes).unwrap();
-    ReceivingSenderKey::accept(&context(1), &distribution, &History(3))
+    ReceivingSenderKey::accept(&context(1), &distribution, &member(&party(1)), &History(3))
         .unwrap()
         .0
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use sottovoce_crypto::{
-    MAX_SENDER_KEY_AGE_MS, ReceivingSenderKey, SenderKeyDistribution, SenderKeyMessage, SendingRoster,
-    SendingSenderKey,
+    MAX_SENDER_KEY_AGE_MS, ReceivingSenderKey, RosterDoubt, SenderKeyDistribution, SenderKeyMessage,
+    SendingRoster, SendingSenderKey,
 };
 
 use super::by_hand::padded;
@@ -244,7 +244,7 @@ fn sendings(file: &Value) -> Value {
     let mut worn = fresh.clone();
     worn[82..86].copy_from_slice(&1_000_u32.to_be_bytes());
     let forked = SendingRoster {
-        forked: true,
+        doubt: RosterDoubt::Forked,
         ..sending(head(3), 0)
     };
     let mut other = head(3);
@@ -282,7 +282,7 @@ fn sendings(file: &Value) -> Value {
                 "at, ms": now_ms,
                 "roster head": head_json(&roster.head),
                 "departed at": roster.departed_at,
-                "forked": roster.forked,
+                "forked": roster.doubt == RosterDoubt::Forked,
             });
             form["error"] = sending_refusal(&form).into();
             form
@@ -295,7 +295,10 @@ fn sending_refusal(form: &Value) -> String {
     let roster = SendingRoster {
         head: head_of(&form["roster head"]),
         departed_at: number(&form["departed at"]),
-        forked: form["forked"] == true,
+        doubt: match form["forked"] == true {
+            true => RosterDoubt::Forked,
+            false => RosterDoubt::None,
+        },
     };
     let now_ms = number(&form["at, ms"]);
     let error = refusal(key.encrypt(now_ms, &roster, b"words"));

@@ -1,9 +1,11 @@
 //! A channel's sender key: handed out, used, replaced.
 
 use serde_json::{Value, json};
-use sottovoce_crypto::statements::{Address, ChannelId, DeviceId, HeadStanding, RosterHead};
+use sottovoce_crypto::statements::{
+    Address, ChannelId, DeviceId, HeadStanding, Role, RosterHead, RosterMember,
+};
 use sottovoce_crypto::{
-    AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, RosterHistory, SenderKeyContext,
+    AccountKeyPair, IdentityKeyPair, Party, ReceivingSenderKey, RosterDoubt, RosterHistory, SenderKeyContext,
     SenderKeyDistribution, SenderKeyMessage, SendingRoster, SendingSenderKey,
 };
 
@@ -54,7 +56,7 @@ pub(crate) fn generate() -> Value {
     }
     let ours = History::new((0..=4).map(head));
     let decoded = SenderKeyDistribution::decode(&distribution).unwrap();
-    let (mut bobs, _) = ReceivingSenderKey::accept(&context, &decoded, &ours).unwrap();
+    let (mut bobs, _) = ReceivingSenderKey::accept(&context, &decoded, &member(&context), &ours).unwrap();
     let accepted = hex(&*bobs.to_bytes());
     let mut received = Vec::new();
     for (step, now_ms) in [(2, NOW + 1), (0, NOW + 2), (3, NOW + 3)] {
@@ -198,12 +200,22 @@ pub(crate) fn history(file: &Value) -> History {
     History::new(list(&file["receiver's roster"]).iter().map(head_of))
 }
 
+/// What the roster has for the sender's address.
+fn member(context: &SenderKeyContext) -> RosterMember {
+    RosterMember {
+        account_key: *context.sender.account_key.as_bytes(),
+        role: Role::Member,
+        manifest_version: 0,
+    }
+}
+
 /// A receiver's key from a distribution, if it is taken.
 pub(crate) fn accept(file: &Value, distribution: &[u8]) -> Result<ReceivingSenderKey, String> {
     let distribution =
         SenderKeyDistribution::decode(distribution).map_err(|error| super::json::name_of(&error))?;
     assert_eq!(distribution.encode().len(), SenderKeyDistribution::LEN);
-    ReceivingSenderKey::accept(&context(file), &distribution, &history(file))
+    let context = context(file);
+    ReceivingSenderKey::accept(&context, &distribution, &member(&context), &history(file))
         .map(|(key, _)| key)
         .map_err(|error| super::json::name_of(&error))
 }
@@ -223,7 +235,7 @@ pub(crate) fn sending(head: RosterHead, departed_at: u64) -> SendingRoster {
     SendingRoster {
         head,
         departed_at,
-        forked: false,
+        doubt: RosterDoubt::None,
     }
 }
 

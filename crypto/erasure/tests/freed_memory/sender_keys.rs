@@ -1,9 +1,9 @@
 //! A channel's sender key: handed out, used, passed over, stored, replaced.
 
-use sottovoce_crypto::statements::{ChannelId, RosterHead};
+use sottovoce_crypto::statements::{ChannelId, Role, RosterHead, RosterMember};
 use sottovoce_crypto::{
-    ReceivingSenderKey, SenderKeyContext, SenderKeyDistribution, SenderKeyMessage, SendingRoster,
-    SendingSenderKey,
+    ReceivingSenderKey, RosterDoubt, SenderKeyContext, SenderKeyDistribution, SenderKeyMessage,
+    SendingRoster, SendingSenderKey,
 };
 
 use crate::people::Device;
@@ -21,16 +21,21 @@ pub(crate) fn channel(script: &mut Script, alice: &Device) {
         channel_id: ChannelId::from_bytes([0xcc; 32]),
         sender: alice.party.clone(),
     };
+    let member = RosterMember {
+        account_key: *alice.party.account_key.as_bytes(),
+        role: Role::Member,
+        manifest_version: 0,
+    };
     let roster = SendingRoster {
         head: HEAD,
         departed_at: 0,
-        forked: false,
+        doubt: RosterDoubt::None,
     };
     let mut alices = SendingSenderKey::generate(&mut script.rng, script.now_ms, &context, HEAD);
     note_drawn(script);
     let secret = alices.distribution(script.now_ms, &roster).unwrap().encode();
     let distribution = SenderKeyDistribution::decode(&secret).unwrap();
-    let (mut bobs, _) = ReceivingSenderKey::accept(&context, &distribution, &HEAD).unwrap();
+    let (mut bobs, _) = ReceivingSenderKey::accept(&context, &distribution, &member, &HEAD).unwrap();
 
     let [first, second, third] = [(); 3].map(|()| {
         let words = script.words();
