@@ -5,9 +5,11 @@ use std::sync::LazyLock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sottovoce_crypto::statements::{
-    AuthChallenge, DeviceBinding, DeviceManifest, KemPrekey, Signed, SignedPrekey, Statement,
+    Address, AuthChallenge, DeviceBinding, DeviceManifest, KemPrekey, Signed, SignedPrekey, Statement,
 };
-use sottovoce_crypto::{KemPrekeyPair, OneTimePrekeyPair, Session, SessionMessage, SignedPrekeyPair};
+use sottovoce_crypto::{
+    AccessKey, KemPrekeyPair, OneTimePrekeyPair, Session, SessionMessage, SignedPrekeyPair, StorageKey,
+};
 
 use crate::two_parties::{Pair, To};
 
@@ -57,6 +59,17 @@ pub fn statement(data: &[u8]) {
 /// Stored state: read as each kind there is, written again, and a session put to use. What stands at the
 /// end and looks like the record of a skipped key is taken as one.
 pub fn state(data: &[u8]) {
+    if let Ok(key) = AccessKey::from_bytes(data) {
+        assert_eq!(&*key.to_bytes(), data);
+    }
+    // Nobody has the key, so nothing made up here opens.
+    assert!(StorageKey::from_bytes([7; 32]).open(b"context", data).is_err());
+    if let Some(address) = str::from_utf8(data)
+        .ok()
+        .and_then(|text| Address::parse(text).ok())
+    {
+        assert_eq!(address.as_str().as_bytes(), data);
+    }
     if let Ok(prekey) = SignedPrekeyPair::from_bytes(data) {
         assert_eq!(&*prekey.to_bytes(), data);
     }
