@@ -238,6 +238,12 @@ mod tests {
     }
 
     #[test]
+    fn a_server_name_prints_as_it_is_written() {
+        let server = ServerName::parse("chat.example:7443").unwrap();
+        assert_eq!(format!("{server}"), "chat.example:7443");
+    }
+
+    #[test]
     fn a_device_id_prints_as_hex() {
         assert_eq!(format!("{}", DeviceId::from_bytes([0xab; 16])), "ab".repeat(16));
         assert_eq!(DeviceId::from_slice(&[0; 15]), Err(AddressError::DeviceIdLength));
