@@ -8,9 +8,12 @@ use prost::Message;
 const FILES: &[&str] = &[
     "sottovoce/v1/accounts.proto",
     "sottovoce/v1/auth.proto",
+    "sottovoce/v1/blobs.proto",
+    "sottovoce/v1/channels.proto",
     "sottovoce/v1/errors.proto",
     "sottovoce/v1/mailbox.proto",
     "sottovoce/v1/prekeys.proto",
+    "sottovoce/v1/server.proto",
     "sottovoce/v1/statement.proto",
     "sottovoce/content/v1/content.proto",
 ];
@@ -29,6 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         // These hold secrets: `redacted.rs` prints them without.
         .skip_debug([
             ".sottovoce.v1.CompleteAuthenticationResponse",
+            ".sottovoce.v1.FetchPrekeyBundlesRequest",
+            ".sottovoce.v1.FetchRecoveryBlobRequest",
+            ".sottovoce.v1.GetAccountRequest",
+            ".sottovoce.v1.RefreshTokensRequest",
+            ".sottovoce.v1.RefreshTokensResponse",
+            ".sottovoce.v1.RegisterRequest",
+            ".sottovoce.v1.SendSealedRequest",
             ".sottovoce.content.v1",
         ])
         .compile_fds(descriptors)?;

@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn a_reason_survives_the_journey() {
-        for value in 0..=26 {
+        for value in 0..=45 {
             let reason = ErrorReason::try_from(value).unwrap();
             assert_eq!(ErrorReason::from_reason(reason.as_reason()), Some(reason));
         }

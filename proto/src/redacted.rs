@@ -16,6 +16,13 @@ macro_rules! redacted {
 
 redacted!(
     v1::CompleteAuthenticationResponse,
+    v1::FetchPrekeyBundlesRequest,
+    v1::FetchRecoveryBlobRequest,
+    v1::GetAccountRequest,
+    v1::RefreshTokensRequest,
+    v1::RefreshTokensResponse,
+    v1::RegisterRequest,
+    v1::SendSealedRequest,
     content::Content,
     content::ManifestView,
     content::SessionRenewal,
@@ -31,7 +38,7 @@ mod tests {
     fn tokens_and_words_are_not_printed() {
         let token = v1::CompleteAuthenticationResponse {
             access_token: "hush-hush".into(),
-            expires_at_ms: 1,
+            ..Default::default()
         };
         assert_eq!(
             format!("{token:?}"),

@@ -1,0 +1,3 @@
+//! Drives a server process over TLS.
+
+fn main() {}
