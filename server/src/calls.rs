@@ -1,15 +1,31 @@
 //! Every call of the protocol: whether it needs a token, and how large its request may be.
 
-use crate::limits::{MAX_MAILBOX_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_REQUEST_LEN};
+use crate::limits::{
+    MAX_FRAME_LEN, MAX_GRANT_REQUEST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_REQUEST_LEN,
+    MAX_POST_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_REQUEST_LEN,
+};
 
 /// One call of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     /// `/package.Service/Method`.
     pub(crate) path: &'static str,
-    pub(crate) needs_token: bool,
+    pub(crate) token: Token,
     /// Largest request message, in bytes.
     pub(crate) max_request: usize,
+    /// The request is a stream of messages, each at most that long.
+    pub(crate) streamed: bool,
+}
+
+/// What a call carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A token, which is checked before anything is read.
+    Needed,
+    /// None; one that comes along is not looked at.
+    Ignored,
+    /// A token, which is then checked as ever, or a capability in the request.
+    Optional,
 }
 
 impl Call {
@@ -19,34 +35,80 @@ impl Call {
 }
 
 const CALLS: &[Call] = &[
-    without_token("/sottovoce.v1.AccountService/Register"),
-    with_token("/sottovoce.v1.AccountService/GetAccount", MAX_REQUEST_LEN),
-    without_token("/sottovoce.v1.AuthService/BeginAuthentication"),
-    without_token("/sottovoce.v1.AuthService/CompleteAuthentication"),
+    without_token("/sottovoce.v1.AccountService/Register", MAX_REQUEST_LEN),
+    either_way("/sottovoce.v1.AccountService/GetAccount", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AccountService/GetManifestHistory", MAX_REQUEST_LEN),
+    without_token("/sottovoce.v1.AccountService/UpdateManifest", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AccountService/ListDevices", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AccountService/SetAccessKey", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AccountService/DeleteAccount", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AccountService/PutRecoveryBlob", MAX_REQUEST_LEN),
+    without_token("/sottovoce.v1.AccountService/FetchRecoveryBlob", MAX_REQUEST_LEN),
+    with_token(
+        "/sottovoce.v1.AccountService/PutLinkingGrant",
+        MAX_GRANT_REQUEST_LEN,
+    ),
+    without_token("/sottovoce.v1.AccountService/FetchLinkingGrants", MAX_REQUEST_LEN),
+    without_token("/sottovoce.v1.AuthService/BeginAuthentication", MAX_REQUEST_LEN),
+    without_token(
+        "/sottovoce.v1.AuthService/CompleteAuthentication",
+        MAX_REQUEST_LEN,
+    ),
+    without_token("/sottovoce.v1.AuthService/RefreshTokens", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AuthService/ListSessions", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.AuthService/RevokeSession", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.BlobService/BeginUpload", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.BlobService/UploadPart", MAX_PART_REQUEST_LEN),
+    with_token("/sottovoce.v1.BlobService/FinishUpload", MAX_REQUEST_LEN),
+    either_way("/sottovoce.v1.BlobService/DownloadBlob", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.BlobService/RetainBlob", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.BlobService/ReleaseBlob", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.ChannelService/CreateChannel", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.ChannelService/AppendRosterEntry", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.ChannelService/GetRosterEntries", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.ChannelService/ListChannels", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.ChannelService/Post", MAX_POST_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/Send", MAX_MAILBOX_REQUEST_LEN),
+    without_token("/sottovoce.v1.MailboxService/SendSealed", MAX_MAILBOX_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/SendBatch", MAX_MAILBOX_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/CancelScheduled", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/Subscribe", MAX_REQUEST_LEN),
+    with_token("/sottovoce.v1.MailboxService/Acknowledge", MAX_REQUEST_LEN),
+    streamed(with_token("/sottovoce.v1.MailboxService/Connect", MAX_FRAME_LEN)),
     with_token(
         "/sottovoce.v1.PrekeyService/PublishPrekeys",
         MAX_PREKEYS_REQUEST_LEN,
     ),
-    with_token("/sottovoce.v1.PrekeyService/FetchPrekeyBundles", MAX_REQUEST_LEN),
+    either_way("/sottovoce.v1.PrekeyService/FetchPrekeyBundles", MAX_REQUEST_LEN),
     with_token("/sottovoce.v1.PrekeyService/CountPrekeys", MAX_REQUEST_LEN),
-    with_token("/sottovoce.v1.MailboxService/Send", MAX_MAILBOX_REQUEST_LEN),
-    with_token("/sottovoce.v1.MailboxService/Subscribe", MAX_REQUEST_LEN),
-    with_token("/sottovoce.v1.MailboxService/Acknowledge", MAX_REQUEST_LEN),
+    without_token("/sottovoce.v1.ServerService/GetServerInfo", MAX_REQUEST_LEN),
 ];
 
-const fn without_token(path: &'static str) -> Call {
-    Call {
-        path,
-        needs_token: false,
-        max_request: MAX_REQUEST_LEN,
-    }
+const fn without_token(path: &'static str, max_request: usize) -> Call {
+    call(path, Token::Ignored, max_request)
 }
 
 const fn with_token(path: &'static str, max_request: usize) -> Call {
+    call(path, Token::Needed, max_request)
+}
+
+const fn either_way(path: &'static str, max_request: usize) -> Call {
+    call(path, Token::Optional, max_request)
+}
+
+const fn streamed(call: Call) -> Call {
+    Call {
+        streamed: true,
+        ..call
+    }
+}
+
+const fn call(path: &'static str, token: Token, max_request: usize) -> Call {
     Call {
         path,
-        needs_token: true,
+        token,
         max_request,
+        streamed: false,
     }
 }
 
@@ -77,10 +139,18 @@ mod tests {
             for method in &service.method {
                 let (service, method) = (service.name(), method.name());
                 let call = Call::at(&format!("/sottovoce.v1.{service}/{method}")).expect(method);
-                let token = if call.needs_token { "yes" } else { "no" };
+                let token = match call.token {
+                    Token::Needed => "yes",
+                    Token::Ignored => "no",
+                    Token::Optional => "either",
+                };
                 let largest = match call.max_request {
                     MAX_REQUEST_LEN => "16 KiB",
                     MAX_PREKEYS_REQUEST_LEN => "128 KiB",
+                    MAX_GRANT_REQUEST_LEN => "80 KiB",
+                    MAX_PART_REQUEST_LEN => "1025 KiB",
+                    MAX_POST_REQUEST_LEN => "136 KiB",
+                    MAX_FRAME_LEN => "256 KiB",
                     _ => "16 × (128 KiB + 64 B) + 1 KiB",
                 };
                 let row = format!("| `{service}/{method}` | {token} | {largest} |");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use sottovoce_proto::v1::ErrorReason;
 use tonic::body::Body;
@@ -17,7 +18,7 @@ use tower::{Layer, Service};
 
 use crate::auth::TokenHash;
 use crate::body;
-use crate::calls::Call;
+use crate::calls::{Call, Token};
 use crate::clock::now_ms;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -129,7 +130,9 @@ impl Gate {
             // Health, reflection, or nothing at all: these read little and have limits of their own.
             return served(inner.call(request).await);
         };
-        if call.needs_token {
+        if call.token == Token::Needed
+            || (call.token == Token::Optional && request.headers().contains_key(AUTHORIZATION))
+        {
             let caller = self.authenticate(request.headers()).await?;
             let _turn = self.turns.of_device(caller.device).await;
             request.extensions_mut().insert(caller);
@@ -146,6 +149,9 @@ impl Gate {
     }
 
     async fn with_body(&self, call: &Call, request: Request<Body>) -> Result<Request<Body>, Refusal> {
+        if call.streamed {
+            return Ok(request);
+        }
         let (head, body) = request.into_parts();
         let body = body::read(body, call.max_request, self.body_timeout).await?;
         Ok(Request::from_parts(head, body))

@@ -32,6 +32,22 @@ pub const MAX_PREKEYS_REQUEST_LEN: usize = 128 * 1024;
 /// Largest `Send`, in bytes: the longest ciphertext for each device, and their frames.
 pub const MAX_MAILBOX_REQUEST_LEN: usize = MAX_DEVICES * (MAX_CIPHERTEXT_LEN + 64) + 1024;
 
+/// Largest `Post`, in bytes: the longest ciphertext, and its frame.
+pub const MAX_POST_REQUEST_LEN: usize = MAX_CIPHERTEXT_LEN + 8 * 1024;
+
+/// Largest `PutLinkingGrant`, in bytes: the longest padded grant of `crypto/SPEC.md` 15 fits.
+pub const MAX_GRANT_REQUEST_LEN: usize = 80 * 1024;
+
+/// Longest part of an upload, in bytes: few calls for a large blob, and little held for each.
+pub const MAX_PART_LEN: usize = 1024 * 1024;
+
+/// Largest `UploadPart`, in bytes: the longest part, and its frame.
+pub const MAX_PART_REQUEST_LEN: usize = MAX_PART_LEN + 1024;
+
+/// Largest frame of a `Connect` stream, in bytes: a message to an account with one or two devices. What
+/// is longer is for `Send`.
+pub const MAX_FRAME_LEN: usize = 256 * 1024;
+
 /// Fields in one request, each element of a repeated one counted: twice the longest acknowledgement.
 /// An element costs its sender two bytes and the server fifty.
 pub const MAX_REQUEST_PARTS: usize = 2 * MAX_ACKNOWLEDGED;

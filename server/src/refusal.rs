@@ -2,11 +2,12 @@
 //! details. PROTOCOL.md has the same table for those who read it from outside.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use prost::Message;
 use prost_types::Any;
 use sottovoce_proto::ERROR_DOMAIN;
-use sottovoce_proto::v1::{DeviceMismatch, ErrorReason};
+use sottovoce_proto::v1::{DeviceMismatch, ErrorReason, Refused};
 use tonic::{Code, Status};
 use tonic_types::pb;
 
@@ -18,6 +19,9 @@ pub(crate) struct Refusal {
     reason: ErrorReason,
     field: Option<&'static str>,
     limit: Option<u64>,
+    /// Decimal numbers that go with some reasons, by name.
+    number: Option<(&'static str, u64)>,
+    retry_after: Option<Duration>,
     mismatch: Option<DeviceMismatch>,
 }
 
@@ -27,6 +31,8 @@ impl Refusal {
             reason,
             field: None,
             limit: None,
+            number: None,
+            retry_after: None,
             mismatch: None,
         }
     }
@@ -40,9 +46,9 @@ impl Refusal {
         Self::because(ErrorReason::TooLarge).at(field).limit(limit as u64)
     }
 
-    pub(crate) fn mismatch(missing: Vec<Vec<u8>>, extra: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn mismatch(mismatch: DeviceMismatch) -> Self {
         Self {
-            mismatch: Some(DeviceMismatch { missing, extra }),
+            mismatch: Some(mismatch),
             ..Self::because(ErrorReason::DevicesMismatch)
         }
     }
@@ -61,6 +67,32 @@ impl Refusal {
         }
     }
 
+    /// A number that the metadata of some reasons hold beside `limit`.
+    pub(crate) fn number(self, name: &'static str, value: u64) -> Self {
+        Self {
+            number: Some((name, value)),
+            ..self
+        }
+    }
+
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// The refusal as one answer among several.
+    pub(crate) fn into_message(self) -> Refused {
+        Refused {
+            reason: self.reason.into(),
+            field: self.field.unwrap_or_default().to_owned(),
+            limit: self.limit.unwrap_or_default(),
+            retry_after_ms: self.retry_after.map(crate::clock::millis).unwrap_or_default(),
+            mismatch: self.mismatch,
+        }
+    }
+
     fn details(&self) -> Vec<Any> {
         let mut metadata = HashMap::new();
         if let Some(field) = self.field {
@@ -68,6 +100,9 @@ impl Refusal {
         }
         if let Some(limit) = self.limit {
             metadata.insert("limit".to_owned(), limit.to_string());
+        }
+        if let Some((name, value)) = self.number {
+            metadata.insert(name.to_owned(), value.to_string());
         }
         let info = pb::ErrorInfo {
             reason: self.reason.as_reason().to_owned(),
@@ -82,7 +117,14 @@ impl Refusal {
             type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(),
             value: info.encode_to_vec(),
         };
-        std::iter::once(info).chain(mismatch).collect()
+        let retry = self.retry_after.map(|wait| Any {
+            type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+            value: pb::RetryInfo {
+                retry_delay: prost_types::Duration::try_from(wait).ok(),
+            }
+            .encode_to_vec(),
+        });
+        std::iter::once(info).chain(retry).chain(mismatch).collect()
     }
 }
 
@@ -150,6 +192,34 @@ fn code_and_message(reason: ErrorReason) -> (Code, &'static str) {
         R::StreamDisplaced => (Code::Aborted, "a newer stream of this device took its place"),
         R::DeadlineExceeded => (Code::DeadlineExceeded, "out of time: repeat with the same ids"),
         R::Unsupported => (Code::Unimplemented, "the server has no such call or encoding"),
+        R::RateLimited => (Code::ResourceExhausted, "too many in too short a time: wait"),
+        R::Blocked => (Code::PermissionDenied, "the network address is blocked here"),
+        R::InviteInvalid => (
+            Code::PermissionDenied,
+            "the server wants an invite, and this is not one",
+        ),
+        R::ManifestConflict => (Code::Aborted, "another manifest is the newest"),
+        R::AccessDenied => (Code::PermissionDenied, "no such account, or another access key"),
+        R::RefreshInvalid => (
+            Code::Unauthenticated,
+            "the refresh token is not good: authenticate again",
+        ),
+        R::RefreshReused => (
+            Code::Unauthenticated,
+            "the refresh token was used before: the session has ended",
+        ),
+        R::OriginMismatch => (Code::Unauthenticated, "the token is for another origin"),
+        R::SessionUnknown => (Code::NotFound, "no such session"),
+        R::DeviceBlocked => (Code::PermissionDenied, "the device is shut out"),
+        R::ChannelUnknown => (Code::NotFound, "no such channel, or not a member"),
+        R::RosterConflict => (Code::Aborted, "the entry does not follow the head"),
+        R::RosterRefused => (Code::InvalidArgument, "the entry breaks a rule"),
+        R::RosterStale => (Code::FailedPrecondition, "posted under an older roster"),
+        R::BlobUnknown => (Code::NotFound, "no such blob or upload"),
+        R::UploadOffset => (Code::OutOfRange, "not where the upload ends"),
+        R::QuotaExceeded => (Code::ResourceExhausted, "the account's share is used up"),
+        R::RecoveryUnknown => (Code::NotFound, "no such recovery blob, or another token"),
+        R::SignInThrottled => (Code::ResourceExhausted, "signing in failed too often: wait"),
         R::Internal | R::Unspecified => (Code::Internal, "the server failed: repeat with the same ids"),
     }
 }
@@ -174,7 +244,7 @@ mod tests {
     #[test]
     fn the_protocols_table_has_every_reason_with_its_code() {
         let protocol = include_str!("../../proto/PROTOCOL.md");
-        for value in 1..=26 {
+        for value in 1..=45 {
             let reason = ErrorReason::try_from(value).unwrap();
             let code = format!("{:?}", code_and_message(reason).0);
             let row = protocol
@@ -184,12 +254,12 @@ mod tests {
             let written = row.split('`').next().unwrap().replace('_', "");
             assert_eq!(written, code.to_uppercase(), "{}", reason.as_reason());
         }
-        assert!(ErrorReason::try_from(27).is_err(), "a new reason: count further");
+        assert!(ErrorReason::try_from(46).is_err(), "a new reason: count further");
     }
 
     #[test]
     fn only_failures_of_the_server_itself_are_internal() {
-        for value in 1..=26 {
+        for value in 1..=45 {
             let reason = ErrorReason::try_from(value).unwrap();
             let internal = code_and_message(reason).0 == Code::Internal;
             assert_eq!(internal, reason == ErrorReason::Internal);

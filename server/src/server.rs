@@ -8,8 +8,11 @@ use std::time::Duration;
 use sottovoce_proto::FILE_DESCRIPTOR_SET;
 use sottovoce_proto::v1::account_service_server::AccountServiceServer;
 use sottovoce_proto::v1::auth_service_server::AuthServiceServer;
+use sottovoce_proto::v1::blob_service_server::BlobServiceServer;
+use sottovoce_proto::v1::channel_service_server::ChannelServiceServer;
 use sottovoce_proto::v1::mailbox_service_server::MailboxServiceServer;
 use sottovoce_proto::v1::prekey_service_server::PrekeyServiceServer;
+use sottovoce_proto::v1::server_service_server::ServerServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,15 +33,18 @@ use crate::hub::Hub;
 use crate::limits::{
     CALL_WINDOW, CONNECTION_WINDOW, Limits, MAX_HEADER_LIST_LEN, MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN,
 };
-use crate::service::{Accounts, Auth, Mailboxes, Prekeys};
+use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::store::{Store, Sweep};
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 7] = [
     "sottovoce.v1.AccountService",
     "sottovoce.v1.AuthService",
+    "sottovoce.v1.BlobService",
+    "sottovoce.v1.ChannelService",
     "sottovoce.v1.MailboxService",
     "sottovoce.v1.PrekeyService",
+    "sottovoce.v1.ServerService",
 ];
 
 /// A server that is bound to its address and has its database open.
@@ -168,6 +174,11 @@ fn routes(app: &Arc<App>) -> Routes {
         .add_service(
             PrekeyServiceServer::new(Prekeys(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
         )
+        .add_service(BlobServiceServer::new(Blobs(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
+        .add_service(
+            ChannelServiceServer::new(Channels(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
+        )
+        .add_service(ServerServiceServer::new(Info(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
         .add_service(
             MailboxServiceServer::new(Mailboxes(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
         )

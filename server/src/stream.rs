@@ -183,5 +183,7 @@ fn to_message(envelope: StoredEnvelope) -> Envelope {
         sender_device_id: envelope.sender_device,
         ciphertext: envelope.ciphertext,
         received_at_ms: envelope.received_at_ms,
+        channel_id: Vec::new(),
+        ephemeral: false,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sottovoce_proto::v1;
 use sottovoce_proto::v1::account_service_server::AccountService;
 use sottovoce_proto::v1::{
     ErrorReason, GetAccountRequest, GetAccountResponse, RegisterRequest, RegisterResponse, SignedStatement,
@@ -15,6 +16,7 @@ use crate::config::Registration;
 use crate::fields;
 use crate::gate::caller;
 use crate::refusal::Refusal;
+use crate::service::unsupported;
 use crate::store::{Register, RegisterRefusal};
 
 /// `sottovoce.v1.AccountService`.
@@ -45,6 +47,69 @@ impl AccountService for Accounts {
             manifest: Some(account.manifest),
             bindings: account.bindings,
         }))
+    }
+
+    async fn get_manifest_history(
+        &self,
+        _: Request<v1::GetManifestHistoryRequest>,
+    ) -> Result<Response<v1::GetManifestHistoryResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn update_manifest(
+        &self,
+        _: Request<v1::UpdateManifestRequest>,
+    ) -> Result<Response<v1::UpdateManifestResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn list_devices(
+        &self,
+        _: Request<v1::ListDevicesRequest>,
+    ) -> Result<Response<v1::ListDevicesResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn set_access_key(
+        &self,
+        _: Request<v1::SetAccessKeyRequest>,
+    ) -> Result<Response<v1::SetAccessKeyResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn delete_account(
+        &self,
+        _: Request<v1::DeleteAccountRequest>,
+    ) -> Result<Response<v1::DeleteAccountResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn put_recovery_blob(
+        &self,
+        _: Request<v1::PutRecoveryBlobRequest>,
+    ) -> Result<Response<v1::PutRecoveryBlobResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn fetch_recovery_blob(
+        &self,
+        _: Request<v1::FetchRecoveryBlobRequest>,
+    ) -> Result<Response<v1::FetchRecoveryBlobResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn put_linking_grant(
+        &self,
+        _: Request<v1::PutLinkingGrantRequest>,
+    ) -> Result<Response<v1::PutLinkingGrantResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn fetch_linking_grants(
+        &self,
+        _: Request<v1::FetchLinkingGrantsRequest>,
+    ) -> Result<Response<v1::FetchLinkingGrantsResponse>, Status> {
+        Err(unsupported())
     }
 }
 

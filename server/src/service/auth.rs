@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sottovoce_proto::v1;
 use sottovoce_proto::v1::auth_service_server::AuthService;
 use sottovoce_proto::v1::{
     BeginAuthenticationRequest, BeginAuthenticationResponse, CompleteAuthenticationRequest,
@@ -15,6 +16,7 @@ use crate::auth::AccessToken;
 use crate::clock::{millis, now_ms};
 use crate::fields;
 use crate::refusal::Refusal;
+use crate::service::unsupported;
 use crate::store::IssueToken;
 
 /// `sottovoce.v1.AuthService`.
@@ -52,7 +54,29 @@ impl AuthService for Auth {
         Ok(Response::new(CompleteAuthenticationResponse {
             access_token: token.into_text(),
             expires_at_ms,
+            ..Default::default()
         }))
+    }
+
+    async fn refresh_tokens(
+        &self,
+        _: Request<v1::RefreshTokensRequest>,
+    ) -> Result<Response<v1::RefreshTokensResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn list_sessions(
+        &self,
+        _: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn revoke_session(
+        &self,
+        _: Request<v1::RevokeSessionRequest>,
+    ) -> Result<Response<v1::RevokeSessionResponse>, Status> {
+        Err(unsupported())
     }
 }
 

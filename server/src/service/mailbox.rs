@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use sottovoce_proto::v1;
 use sottovoce_proto::v1::mailbox_service_server::MailboxService;
 use sottovoce_proto::v1::{
     AcknowledgeRequest, AcknowledgeResponse, DeviceMessage, ErrorReason, SendRequest, SendResponse,
@@ -18,6 +19,7 @@ use crate::fields;
 use crate::gate::caller;
 use crate::limits::{MAX_ACKNOWLEDGED, MAX_CIPHERTEXT_LEN, MAX_DEVICES};
 use crate::refusal::Refusal;
+use crate::service::unsupported;
 use crate::store::{Acknowledge, Caller, Deposit, DepositRefusal, Letter};
 use crate::stream::{self, Deliveries};
 
@@ -63,6 +65,33 @@ impl MailboxService for Mailboxes {
         };
         self.0.store.write(change).await.map_err(Refusal::from)?;
         Ok(Response::new(AcknowledgeResponse {}))
+    }
+
+    async fn send_sealed(&self, _: Request<v1::SendSealedRequest>) -> Result<Response<SendResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn send_batch(
+        &self,
+        _: Request<v1::SendBatchRequest>,
+    ) -> Result<Response<v1::SendBatchResponse>, Status> {
+        Err(unsupported())
+    }
+
+    async fn cancel_scheduled(
+        &self,
+        _: Request<v1::CancelScheduledRequest>,
+    ) -> Result<Response<v1::CancelScheduledResponse>, Status> {
+        Err(unsupported())
+    }
+
+    type ConnectStream = tokio_stream::Empty<Result<v1::ConnectResponse, Status>>;
+
+    async fn connect(
+        &self,
+        _: Request<tonic::Streaming<v1::ConnectRequest>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        Err(unsupported())
     }
 }
 
@@ -133,9 +162,11 @@ impl From<DepositRefusal> for Refusal {
             DepositRefusal::AccountUnknown => Self::because(ErrorReason::AccountUnknown),
             DepositRefusal::MailboxFull => Self::because(ErrorReason::MailboxFull),
             DepositRefusal::ReceiptsFull { limit } => Self::because(ErrorReason::ServerFull).limit(limit),
-            DepositRefusal::DevicesMismatch { missing, extra } => {
-                Self::mismatch(to_bytes(missing), to_bytes(extra))
-            }
+            DepositRefusal::DevicesMismatch { missing, extra } => Self::mismatch(v1::DeviceMismatch {
+                missing: to_bytes(missing),
+                extra: to_bytes(extra),
+                stale: Vec::new(),
+            }),
         }
     }
 }

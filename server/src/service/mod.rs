@@ -3,11 +3,17 @@
 
 mod accounts;
 mod auth;
+mod blobs;
+mod channels;
+mod info;
 mod mailbox;
 mod prekeys;
 
 pub(crate) use accounts::Accounts;
 pub(crate) use auth::Auth;
+pub(crate) use blobs::Blobs;
+pub(crate) use channels::Channels;
+pub(crate) use info::Info;
 pub(crate) use mailbox::Mailboxes;
 pub(crate) use prekeys::Prekeys;
 
@@ -32,4 +38,9 @@ impl From<Infallible> for Refusal {
     fn from(never: Infallible) -> Self {
         match never {}
     }
+}
+
+/// What a call that is in the protocol and not in this server is answered.
+pub(crate) fn unsupported() -> tonic::Status {
+    Refusal::because(ErrorReason::Unsupported).into()
 }
