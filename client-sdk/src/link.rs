@@ -119,7 +119,8 @@ async fn deliver(
             Ok(Some(response)) => match response.event {
                 Some(Event::Envelope(envelope)) => Delivery::Envelope(envelope),
                 Some(Event::QueueEmpty(_)) => Delivery::QueueEmpty,
-                None => continue, // something newer than this version
+                // Counted at every connection anyway; the other is something newer than this version.
+                Some(Event::PrekeysLow(_)) | None => continue,
             },
             Ok(None) => return Broken::Refused(Refusal::Unavailable),
             Err(status) => return Broken::Refused(crate::transport::refusal(&status)),

@@ -27,6 +27,7 @@ async fn fetch(clients: &Clients, token: &str, of: &Device) -> Result<SignedStat
     let request = FetchPrekeyBundlesRequest {
         address: of.address.to_string(),
         device_ids: vec![of.id.as_bytes().to_vec()],
+        ..Default::default()
     };
     let mut prekeys = clients.prekeys.clone();
     let answer = prekeys

@@ -165,6 +165,7 @@ async fn fetch_prekeys(load: Arc<Load>, recipients_token: String) -> (Vec<u32>, 
         let request = FetchPrekeyBundlesRequest {
             address: load.to.address.to_string(),
             device_ids: vec![load.to.id.as_bytes().to_vec()],
+            ..Default::default()
         };
         match clients
             .prekeys
@@ -224,6 +225,7 @@ async fn receive(
                         }
                     }
                     Event::QueueEmpty(_) if draining => return received,
+                    Event::PrekeysLow(_) => {}
                     Event::QueueEmpty(_) => {}
                 },
                 // Quiet, ended or broken: begin again where the server is now.

@@ -22,6 +22,7 @@ async fn fetch(clients: &Clients, token: &str, of: &Device) -> Result<PrekeyBund
     let request = FetchPrekeyBundlesRequest {
         address: of.address.to_string(),
         device_ids: vec![of.id.as_bytes().to_vec()],
+        ..Default::default()
     };
     let answer = clients
         .prekeys
@@ -203,6 +204,7 @@ async fn a_fetch_for_several_devices_consumes_of_all_or_of_none() {
     let request = FetchPrekeyBundlesRequest {
         address: bob.address.to_string(),
         device_ids: vec![bob.id.as_bytes().to_vec(), second.as_bytes().to_vec()],
+        ..Default::default()
     };
     let request = with_token(&alices, request);
     let status = clients

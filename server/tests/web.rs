@@ -94,6 +94,7 @@ async fn a_browser_can_make_a_call() {
     let token = alice.join(&clients).await;
     let request = GetAccountRequest {
         address: alice.address.to_string(),
+        ..Default::default()
     };
     let path = "/sottovoce.v1.AccountService/GetAccount";
     let (head, frames) = post(

@@ -124,6 +124,7 @@ impl Engine {
         if self.online && self.fetching.insert(address.clone()) {
             let request = v1::GetAccountRequest {
                 address: address.to_string(),
+                ..Default::default()
             };
             turn.call(Purpose::Account(address.clone()), Call::GetAccount(request));
         }

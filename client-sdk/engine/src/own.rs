@@ -69,6 +69,7 @@ impl Own {
             account_key: shown.account_key,
             manifest: shown.manifest,
             bindings: shown.bindings,
+            ..Default::default()
         }
     }
 

@@ -53,6 +53,7 @@ impl Engine {
         let request = v1::FetchPrekeyBundlesRequest {
             address: them.address.to_string(),
             device_ids: vec![them.device_id.as_bytes().to_vec()],
+            ..Default::default()
         };
         let purpose = Purpose::Renewal(them.address.clone(), them.device_id);
         turn.call(purpose, Call::FetchPrekeyBundles(request));

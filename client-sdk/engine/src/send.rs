@@ -89,6 +89,7 @@ impl Engine {
                     .iter()
                     .map(|device_id| device_id.as_bytes().to_vec())
                     .collect(),
+                ..Default::default()
             };
             turn.call(
                 Purpose::Bundles(to.clone(), without),
@@ -117,6 +118,7 @@ impl Engine {
             recipient: to.to_string(),
             client_message_id: message.client_message_id.to_vec(),
             messages,
+            ..Default::default()
         };
         message.request = Some(request.clone());
         turn.put(message.key(), message.to_record());

@@ -286,6 +286,7 @@ async fn bad_lookups_are_refused() {
     for (address, expected) in rows {
         let request = GetAccountRequest {
             address: address.to_owned(),
+            ..Default::default()
         };
         world
             .refuses(address, GET_ACCOUNT, request.encode_to_vec(), expected)

@@ -262,6 +262,7 @@ async fn bad_fetches_are_refused_and_consume_no_prekey() {
         FetchPrekeyBundlesRequest {
             address: address.to_owned(),
             device_ids,
+            ..Default::default()
         }
         .encode_to_vec()
     };

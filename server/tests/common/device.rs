@@ -72,6 +72,7 @@ impl Device {
             account_key: self.account_key().as_bytes().to_vec(),
             manifest: Some(statement(self.manifest(), &self.account)),
             bindings: vec![statement(self.binding(), &self.identity)],
+            ..Default::default()
         }
     }
 
@@ -178,6 +179,7 @@ impl Device {
                 device_id: to.id.as_bytes().to_vec(),
                 ciphertext: ciphertext.to_vec(),
             }],
+            ..Default::default()
         }
     }
 

@@ -40,7 +40,7 @@ async fn end(stream: &mut Streaming<SubscribeResponse>) -> Status {
 async fn next_envelope(stream: &mut Streaming<SubscribeResponse>) -> Envelope {
     match next(stream).await {
         Event::Envelope(envelope) => envelope,
-        Event::QueueEmpty(_) => panic!("queue_empty came before an envelope"),
+        other => panic!("{other:?} came before an envelope"),
     }
 }
 

@@ -194,6 +194,7 @@ impl ModelServer {
                 sender_device_id: caller.as_bytes().to_vec(),
                 ciphertext: message.ciphertext.clone(),
                 received_at_ms: now,
+                ..Default::default()
             };
             self.inject(device_id, envelope);
         }

@@ -181,6 +181,7 @@ impl Scripted {
             sender_device_id: self.devices[0].0.as_bytes().to_vec(),
             ciphertext,
             received_at_ms: START,
+            ..Default::default()
         }
     }
 
