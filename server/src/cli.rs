@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sottovoce_server::{Config, Registration, ServerName};
+use sottovoce_server::{Config, Database, PostgresUrl, Registration, ServerName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -35,6 +35,9 @@ pub(crate) struct ServeOptions {
     /// The part after the @ of every account here; do not change it later [default: localhost]
     #[arg(long, env = "SOTTOVOCE_SERVER_NAME", value_name = "NAME", value_parser = ServerName::parse)]
     server_name: Option<ServerName>,
+    /// A PostgreSQL database instead of the file in the data folder
+    #[arg(long, env = "SOTTOVOCE_DATABASE", value_name = "URL", hide_env_values = true, value_parser = PostgresUrl::parse)]
+    database: Option<PostgresUrl>,
     /// Whether new accounts are taken
     #[arg(long, env = "SOTTOVOCE_REGISTRATION", value_enum, default_value = "open")]
     registration: RegistrationOption,
@@ -81,6 +84,7 @@ impl ServeOptions {
                 RegistrationOption::Closed => Registration::Closed,
             },
             allow_plaintext_network: self.insecure_allow_plaintext_network,
+            database: self.database.map_or(default.database, Database::Postgres),
             limits: default.limits,
         }
     }

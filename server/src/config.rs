@@ -1,9 +1,11 @@
 //! What a server is told when it starts.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use sottovoce_statements::ServerName;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::limits::Limits;
 
@@ -26,6 +28,8 @@ pub struct Config {
     /// Listen beyond this machine although connections are not encrypted: for closed networks, and
     /// behind a proxy that speaks TLS. Default `false`.
     pub allow_plaintext_network: bool,
+    /// Which database. Default [`Database::Sqlite`].
+    pub database: Database,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -48,8 +52,52 @@ impl Default for Config {
             server_name: default_server_name(),
             registration: Registration::default(),
             allow_plaintext_network: false,
+            database: Database::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+/// Where the server keeps what it has promised to keep.
+#[derive(Clone, Debug, Default)]
+pub enum Database {
+    /// A file in the data folder: for one server.
+    #[default]
+    Sqlite,
+    /// PostgreSQL, which any number of nodes may share.
+    Postgres(PostgresUrl),
+}
+
+/// `postgres://user:password@host:port/database?…`, as PostgreSQL's own programs read it. May hold a
+/// password, so it is not printed.
+#[derive(Clone)]
+pub struct PostgresUrl(PgConnectOptions);
+
+/// The text is not a PostgreSQL URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a postgres:// URL")]
+pub struct PostgresUrlError;
+
+impl PostgresUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`PostgresUrlError`] when it is none. The text is not repeated in it.
+    pub fn parse(text: &str) -> Result<Self, PostgresUrlError> {
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(PostgresUrlError);
+        }
+        text.parse().map(Self).map_err(|_| PostgresUrlError)
+    }
+
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PostgresUrl([redacted])")
     }
 }
 

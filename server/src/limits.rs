@@ -48,6 +48,15 @@ pub const MAX_PART_REQUEST_LEN: usize = MAX_PART_LEN + 1024;
 /// is longer is for `Send`.
 pub const MAX_FRAME_LEN: usize = 256 * 1024;
 
+/// Messages in one `SendBatch`.
+pub const MAX_BATCH: usize = 64;
+
+/// Frames of a `Connect` stream that wait for their answers: beyond these no more are read.
+pub(crate) const MAX_UNANSWERED: usize = 64;
+
+/// How long a message may wait for its time, and how long it may be told to be kept.
+pub(crate) const MAX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Fields in one request, each element of a repeated one counted: twice the longest acknowledgement.
 /// An element costs its sender two bytes and the server fifty.
 pub const MAX_REQUEST_PARTS: usize = 2 * MAX_ACKNOWLEDGED;

@@ -34,7 +34,7 @@ use crate::limits::{
     CALL_WINDOW, CONNECTION_WINDOW, Limits, MAX_HEADER_LIST_LEN, MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN,
 };
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
-use crate::store::{Store, Sweep};
+use crate::store::{ReleaseScheduled, Store, Sweep};
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
 const SERVICES: [&str; 7] = [
@@ -70,7 +70,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let hub = Hub::new(config.limits.max_streams);
-        let store = Store::open(&config.data_dir, &config.limits, hub.clone()).await?;
+        let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
         let challenges = Challenges::new(config.server_name.clone(), &config.limits)
             .map_err(|_| StartError::Randomness)?;
         let app = App {
@@ -131,6 +131,7 @@ impl Server {
         let _cut_at_the_end = cut.clone().drop_guard();
         let connections = incoming(listener, limits, cut.clone());
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(app.clone())));
+        let _releaser = AbortOnDropHandle::new(tokio::spawn(release(app.clone())));
         let stop = async {
             shutdown.await;
             app.stopping.cancel();
@@ -225,6 +226,16 @@ async fn sweep(app: Arc<App>) {
                 }
             }
         }
+    }
+}
+
+/// Delivers what was to be delivered later, when its time has come.
+async fn release(app: Arc<App>) {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let mut ticks = tokio::time::interval(INTERVAL);
+    loop {
+        ticks.tick().await;
+        while let Ok(true) = app.store.write(ReleaseScheduled { now_ms: now_ms() }).await {}
     }
 }
 

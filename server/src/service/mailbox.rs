@@ -1,30 +1,33 @@
 //! Mailboxes: sending into them, streaming from them, acknowledging.
 
-use std::sync::Arc;
+mod connect;
+mod read_send;
 
-use sha2::{Digest, Sha256};
-use sottovoce_proto::v1;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use sottovoce_proto::v1::mailbox_service_server::MailboxService;
+use sottovoce_proto::v1::send_result::Outcome;
+use sottovoce_proto::v1::subscribe_response::Event as Frame;
 use sottovoce_proto::v1::{
-    AcknowledgeRequest, AcknowledgeResponse, DeviceMessage, ErrorReason, SendRequest, SendResponse,
-    SubscribeRequest,
+    AcknowledgeRequest, AcknowledgeResponse, CancelScheduledRequest, CancelScheduledResponse, ConnectRequest,
+    DeviceMismatch, ErrorReason, QueueEmpty, SendBatchRequest, SendBatchResponse, SendRequest, SendResponse,
+    SendResult, SendSealedRequest, SubscribeRequest, SubscribeResponse,
 };
 use sottovoce_statements::DeviceId;
-use tonic::{Request, Response, Status};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::App;
-use crate::auth::random;
-use crate::clock::now_ms;
 use crate::fields;
 use crate::gate::caller;
-use crate::limits::{MAX_ACKNOWLEDGED, MAX_CIPHERTEXT_LEN, MAX_DEVICES};
+use crate::limits::{MAX_ACKNOWLEDGED, MAX_BATCH};
 use crate::refusal::Refusal;
-use crate::service::unsupported;
-use crate::store::{Acknowledge, Caller, Deposit, DepositRefusal, Letter};
-use crate::stream::{self, Deliveries};
-
-/// Opens every request digest, so that it is a digest of nothing else.
-const DIGEST_LABEL: &[u8] = b"Sottovoce-v1 send request";
+use crate::store::{Acknowledge, Caller, CancelScheduled, Deposit, DepositRefusal, Pending, Receipt};
+use crate::stream::{self, Deliveries, Event};
+use connect::Frames;
+use read_send::Send;
 
 /// `sottovoce.v1.MailboxService`.
 #[derive(Clone, Debug)]
@@ -32,21 +35,60 @@ pub(crate) struct Mailboxes(pub(crate) Arc<App>);
 
 #[tonic::async_trait]
 impl MailboxService for Mailboxes {
-    type SubscribeStream = Deliveries;
+    type SubscribeStream = Subscription;
+    type ConnectStream = Frames;
 
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
         let caller = caller(&request)?;
-        let change = self.0.read_send(caller, request.into_inner())?;
-        let receipt = self.0.store.write(change).await.map_err(Refusal::from)?;
-        Ok(Response::new(SendResponse {
-            receipt_id: receipt.receipt_id.to_vec(),
-            accepted_at_ms: receipt.accepted_at_ms,
-        }))
+        let send = self.0.read_send(&caller, request.into_inner())?;
+        let receipt = self.0.begin(send).await?.answer().await?;
+        Ok(Response::new(to_response(receipt)))
     }
 
-    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Deliveries>, Status> {
+    async fn send_sealed(
+        &self,
+        request: Request<SendSealedRequest>,
+    ) -> Result<Response<SendResponse>, Status> {
+        let send = self.0.read_sealed(request.into_inner())?;
+        let receipt = self.0.begin(send).await?.answer().await?;
+        Ok(Response::new(to_response(receipt)))
+    }
+
+    async fn send_batch(
+        &self,
+        request: Request<SendBatchRequest>,
+    ) -> Result<Response<SendBatchResponse>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(stream::open(&self.0, &caller)?))
+        let sends = request.into_inner().sends;
+        fields::count(sends.len(), MAX_BATCH, "sends")?;
+        let mut begun = Vec::with_capacity(sends.len());
+        for send in sends {
+            let id = send.client_message_id.clone();
+            begun.push((id, self.0.begin_one(&caller, send).await));
+        }
+        let mut results = Vec::with_capacity(begun.len());
+        for (id, begun) in begun {
+            results.push(result(id, begun).await);
+        }
+        Ok(Response::new(SendBatchResponse { results }))
+    }
+
+    async fn cancel_scheduled(
+        &self,
+        request: Request<CancelScheduledRequest>,
+    ) -> Result<Response<CancelScheduledResponse>, Status> {
+        let caller = caller(&request)?;
+        let change = CancelScheduled {
+            sender_device: caller.device,
+            client_message_id: fields::id(&request.get_ref().client_message_id, "client_message_id")?,
+        };
+        let cancelled = self.0.store.write(change).await.map_err(Refusal::from)?;
+        Ok(Response::new(CancelScheduledResponse { cancelled }))
+    }
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(Subscription(stream::open(&self.0, &caller)?)))
     }
 
     async fn acknowledge(
@@ -54,104 +96,111 @@ impl MailboxService for Mailboxes {
         request: Request<AcknowledgeRequest>,
     ) -> Result<Response<AcknowledgeResponse>, Status> {
         let caller = caller(&request)?;
-        let ids = &request.get_ref().envelope_ids;
-        fields::count(ids.len(), MAX_ACKNOWLEDGED, "envelope_ids")?;
-        let change = Acknowledge {
-            device: caller.device,
-            envelopes: ids
-                .iter()
-                .map(|id| fields::id(id, "envelope_ids"))
-                .collect::<Result<_, _>>()?,
-        };
-        self.0.store.write(change).await.map_err(Refusal::from)?;
+        let change = read_acknowledgement(&caller, request.get_ref())?;
+        self.0.store.write_together(change).await.map_err(Refusal::from)?;
         Ok(Response::new(AcknowledgeResponse {}))
     }
 
-    async fn send_sealed(&self, _: Request<v1::SendSealedRequest>) -> Result<Response<SendResponse>, Status> {
-        Err(unsupported())
+    async fn connect(&self, request: Request<Streaming<ConnectRequest>>) -> Result<Response<Frames>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(connect::open(
+            &self.0,
+            caller,
+            request.into_inner(),
+        )?))
     }
+}
 
-    async fn send_batch(
-        &self,
-        _: Request<v1::SendBatchRequest>,
-    ) -> Result<Response<v1::SendBatchResponse>, Status> {
-        Err(unsupported())
-    }
+/// A message on its way into the database, or past it.
+enum Begun {
+    /// It was never to be stored, and that is done.
+    HandedOver(Receipt),
+    Queued(Pending<Deposit>),
+}
 
-    async fn cancel_scheduled(
-        &self,
-        _: Request<v1::CancelScheduledRequest>,
-    ) -> Result<Response<v1::CancelScheduledResponse>, Status> {
-        Err(unsupported())
-    }
-
-    type ConnectStream = tokio_stream::Empty<Result<v1::ConnectResponse, Status>>;
-
-    async fn connect(
-        &self,
-        _: Request<tonic::Streaming<v1::ConnectRequest>>,
-    ) -> Result<Response<Self::ConnectStream>, Status> {
-        Err(unsupported())
+impl Begun {
+    async fn answer(self) -> Result<Receipt, Refusal> {
+        match self {
+            Self::HandedOver(receipt) => Ok(receipt),
+            Self::Queued(pending) => pending.answer().await.map_err(Refusal::from),
+        }
     }
 }
 
 impl App {
-    fn read_send(&self, caller: Caller, request: SendRequest) -> Result<Deposit, Refusal> {
-        let recipient = fields::local_address(&request.recipient, &self.server_name, "recipient")?;
-        let client_message_id = fields::id(&request.client_message_id, "client_message_id")?;
-        fields::count(request.messages.len(), MAX_DEVICES, "messages")?;
-        let mut letters: Vec<_> = request
-            .messages
-            .into_iter()
-            .map(read_letter)
-            .collect::<Result<_, _>>()?;
-        fields::distinct(
-            letters.iter().map(|letter| letter.device).collect(),
-            "messages.device_id",
-        )?;
-        letters.sort_unstable_by_key(|letter| letter.device);
-        Ok(Deposit {
-            request_digest: digest(recipient.as_str(), &letters),
-            sender: caller.address,
-            sender_device: caller.device,
-            recipient,
-            client_message_id,
-            letters,
-            receipt_id: random()?,
-            now_ms: now_ms(),
-            max_messages: self.limits.max_mailbox_messages,
-            max_bytes: self.limits.max_mailbox_bytes,
-            max_receipts: self.limits.max_receipts_per_device,
-        })
+    /// Messages are taken in the order in which this is called.
+    async fn begin(&self, send: Send) -> Result<Begun, Refusal> {
+        match send {
+            Send::Stored(deposit) => Ok(Begun::Queued(self.store.enqueue(deposit).await)),
+            Send::Ephemeral(deposit) => self.hand_over(deposit).await.map(Begun::HandedOver),
+        }
+    }
+
+    async fn begin_one(&self, caller: &Caller, send: SendRequest) -> Result<Begun, Refusal> {
+        self.begin(self.read_send(caller, send)?).await
+    }
+
+    /// To the streams that are open, after the same checks as any other.
+    async fn hand_over(&self, deposit: Deposit) -> Result<Receipt, Refusal> {
+        let receipt = self.store.would_take(&deposit).await?;
+        for (device, envelope) in read_send::ephemeral(deposit) {
+            self.hub.hand_over(&device, envelope);
+        }
+        Ok(receipt)
     }
 }
 
-fn read_letter(message: DeviceMessage) -> Result<Letter, Refusal> {
-    fields::count(
-        message.ciphertext.len(),
-        MAX_CIPHERTEXT_LEN,
-        "messages.ciphertext",
-    )?;
-    Ok(Letter {
-        device: fields::device_id(&message.device_id, "messages.device_id")?,
-        envelope_id: random()?,
-        ciphertext: message.ciphertext,
+/// One answer among several.
+async fn result(client_message_id: Vec<u8>, begun: Result<Begun, Refusal>) -> SendResult {
+    let answer = match begun {
+        Ok(begun) => begun.answer().await,
+        Err(refusal) => Err(refusal),
+    };
+    SendResult {
+        client_message_id,
+        outcome: Some(match answer {
+            Ok(receipt) => Outcome::Taken(to_response(receipt)),
+            Err(refusal) => Outcome::Refused(refusal.into_message()),
+        }),
+    }
+}
+
+fn read_acknowledgement(caller: &Caller, request: &AcknowledgeRequest) -> Result<Acknowledge, Refusal> {
+    let ids = &request.envelope_ids;
+    fields::count(ids.len(), MAX_ACKNOWLEDGED, "envelope_ids")?;
+    let envelopes = ids.iter().map(|id| fields::id(id, "envelope_ids"));
+    Ok(Acknowledge {
+        device: caller.device,
+        envelopes: envelopes.collect::<Result<_, _>>()?,
     })
 }
 
-/// Two requests have one digest exactly when they say the same, whatever the order of their messages:
-/// every part has its length before it, and the letters are in the order of their devices.
-fn digest(recipient: &str, letters: &[Letter]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(DIGEST_LABEL);
-    hash.update((recipient.len() as u64).to_be_bytes());
-    hash.update(recipient.as_bytes());
-    for letter in letters {
-        hash.update(letter.device.as_bytes());
-        hash.update((letter.ciphertext.len() as u64).to_be_bytes());
-        hash.update(&letter.ciphertext);
+fn to_response(receipt: Receipt) -> SendResponse {
+    SendResponse {
+        receipt_id: receipt.receipt_id.to_vec(),
+        accepted_at_ms: receipt.accepted_at_ms,
     }
-    hash.finalize().into()
+}
+
+/// The stream of `Subscribe`.
+#[derive(Debug)]
+pub(crate) struct Subscription(Deliveries);
+
+impl Stream for Subscription {
+    type Item = Result<SubscribeResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let event = std::task::ready!(Pin::new(&mut self.0).poll_next(cx));
+        Poll::Ready(event.map(|event| {
+            event.map(|event| SubscribeResponse {
+                event: Some(match event {
+                    Event::Envelope(envelope) => Frame::Envelope(envelope),
+                    Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
+                    Event::PrekeysLow(low) => Frame::PrekeysLow(low),
+                }),
+            })
+        }))
+    }
 }
 
 impl From<DepositRefusal> for Refusal {
@@ -160,12 +209,13 @@ impl From<DepositRefusal> for Refusal {
         match refusal {
             DepositRefusal::MessageIdConflict => Self::because(ErrorReason::MessageIdConflict),
             DepositRefusal::AccountUnknown => Self::because(ErrorReason::AccountUnknown),
+            DepositRefusal::AccessDenied => Self::because(ErrorReason::AccessDenied),
             DepositRefusal::MailboxFull => Self::because(ErrorReason::MailboxFull),
             DepositRefusal::ReceiptsFull { limit } => Self::because(ErrorReason::ServerFull).limit(limit),
-            DepositRefusal::DevicesMismatch { missing, extra } => Self::mismatch(v1::DeviceMismatch {
-                missing: to_bytes(missing),
-                extra: to_bytes(extra),
-                stale: Vec::new(),
+            DepositRefusal::DevicesMismatch(mismatch) => Self::mismatch(DeviceMismatch {
+                missing: to_bytes(mismatch.missing),
+                extra: to_bytes(mismatch.extra),
+                stale: to_bytes(mismatch.stale),
             }),
         }
     }

@@ -1,10 +1,10 @@
 //! Accounts and their devices.
 
+use super::db::{Conn, sql};
 use sottovoce_proto::v1::SignedStatement;
 use sottovoce_statements::{
     AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, Statement, Verified,
 };
-use sqlx::{SqliteConnection, query, query_as};
 
 use super::rows::{id, to_db};
 use super::writer::{Tx, Write, WriteError};
@@ -52,9 +52,9 @@ impl Write for Register {
     type Refusal = RegisterRefusal;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<RegisterRefusal>> {
-        match self.check(tx.conn).await? {
+        match self.check(&mut tx.conn).await? {
             Standing::Registered => Ok(()),
-            Standing::New => self.insert(tx.conn).await,
+            Standing::New => self.insert(&mut tx.conn).await,
         }
     }
 }
@@ -62,7 +62,7 @@ impl Write for Register {
 impl Register {
     /// In the order of PROTOCOL.md: a server that takes no accounts says so before it says anything of
     /// the accounts it has.
-    async fn check(&self, conn: &mut SqliteConnection) -> Result<Standing, WriteError<RegisterRefusal>> {
+    async fn check(&self, conn: &mut Conn<'_>) -> Result<Standing, WriteError<RegisterRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
         let stored = load_account(conn, &self.manifest.address).await?;
         if stored.as_ref().is_some_and(|stored| self.is_same_as(stored)) {
@@ -75,7 +75,7 @@ impl Register {
             return refused(RegisterRefusal::AddressTaken);
         }
         self.check_unused(conn).await?;
-        let (accounts,): (i64,) = query_as("SELECT accounts FROM totals").fetch_one(conn).await?;
+        let (accounts,): (i64,) = sql("SELECT accounts FROM totals").fetch_one(conn).await?;
         if accounts >= to_db(self.max_accounts) {
             return refused(RegisterRefusal::Full);
         }
@@ -92,21 +92,22 @@ impl Register {
     }
 
     /// Keys and device ids name one account each: two with the same could pass for each other.
-    async fn check_unused(&self, conn: &mut SqliteConnection) -> Result<(), WriteError<RegisterRefusal>> {
+    async fn check_unused(&self, conn: &mut Conn<'_>) -> Result<(), WriteError<RegisterRefusal>> {
         let taken = |field| Err(WriteError::Refused(RegisterRefusal::IdentityTaken(field)));
-        let key = query("SELECT 1 FROM accounts WHERE account_key = ?")
+        let key: Option<(i64,)> = sql("SELECT id FROM accounts WHERE account_key = $1")
             .bind(self.account_key.as_bytes().as_slice())
-            .fetch_optional(&mut *conn)
+            .fetch_optional(conn)
             .await?;
         if key.is_some() {
             return taken("account_key");
         }
         for device in &self.manifest.devices {
-            let device = query("SELECT 1 FROM devices WHERE id = ? OR identity_key = ?")
-                .bind(id(&device.device_id))
-                .bind(device.identity_key.as_bytes().as_slice())
-                .fetch_optional(&mut *conn)
-                .await?;
+            let device: Option<(i64,)> =
+                sql("SELECT position FROM devices WHERE id = $1 OR identity_key = $2")
+                    .bind(id(&device.device_id))
+                    .bind(device.identity_key.as_bytes().as_slice())
+                    .fetch_optional(conn)
+                    .await?;
             if device.is_some() {
                 return taken("manifest.devices");
             }
@@ -114,10 +115,10 @@ impl Register {
         Ok(())
     }
 
-    async fn insert(&self, conn: &mut SqliteConnection) -> Result<(), WriteError<RegisterRefusal>> {
-        let (account,): (i64,) = query_as(
+    async fn insert(&self, conn: &mut Conn<'_>) -> Result<(), WriteError<RegisterRefusal>> {
+        let (account,): (i64,) = sql(
             "INSERT INTO accounts (address, account_key, manifest_version, manifest_statement, \
-             manifest_signature, created_at_ms) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+             manifest_signature, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
         )
         .bind(self.manifest.address.as_str())
         .bind(self.account_key.as_bytes().as_slice())
@@ -125,22 +126,26 @@ impl Register {
         .bind(self.manifest.signed().statement_bytes())
         .bind(self.manifest.signed().signature_bytes().as_slice())
         .bind(to_db(self.now_ms))
-        .fetch_one(&mut *conn)
+        .fetch_one(conn)
         .await?;
         for (position, (device, binding)) in self.manifest.devices.iter().zip(&self.bindings).enumerate() {
-            query(
-                "INSERT INTO devices (id, account, position, identity_key, binding_statement, \
-                 binding_signature) VALUES (?, ?, ?, ?, ?, ?)",
+            sql(
+                "INSERT INTO devices (id, account, position, identity_key, since_version, binding_statement, \
+                 binding_signature) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(id(&device.device_id))
             .bind(account)
             .bind(to_db(position as u64))
             .bind(device.identity_key.as_bytes().as_slice())
+            .bind(to_db(self.manifest.version))
             .bind(binding.signed().statement_bytes())
             .bind(binding.signed().signature_bytes().as_slice())
-            .execute(&mut *conn)
+            .execute(conn)
             .await?;
         }
+        sql("UPDATE totals SET accounts = accounts + 1")
+            .execute(conn)
+            .await?;
         Ok(())
     }
 }
@@ -150,8 +155,8 @@ impl Store {
     /// reaches the writer: nobody needs a token to ask.
     pub(crate) async fn register(&self, change: Register) -> Result<(), WriteError<RegisterRefusal>> {
         let standing = {
-            let mut conn = self.readers.acquire().await?;
-            change.check(&mut conn).await?
+            let mut reader = self.read().await?;
+            change.check(&mut reader.conn()).await?
         };
         match standing {
             Standing::Registered => Ok(()),
@@ -161,15 +166,15 @@ impl Store {
 
     /// The account at `address`, if there is one.
     pub(crate) async fn account(&self, address: &Address) -> Result<Option<StoredAccount>, ReadError> {
-        let mut conn = self.readers.acquire().await?;
-        Ok(load_account(&mut conn, address).await?)
+        let mut reader = self.read().await?;
+        Ok(load_account(&mut reader.conn(), address).await?)
     }
 
     /// The identity key of a device, if the server knows the device.
     pub(crate) async fn identity_key(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, ReadError> {
-        let key: Option<(Vec<u8>,)> = query_as("SELECT identity_key FROM devices WHERE id = ?")
+        let key: Option<(Vec<u8>,)> = sql("SELECT identity_key FROM devices WHERE id = $1")
             .bind(id(device))
-            .fetch_optional(&self.readers)
+            .fetch_optional(&mut self.read().await?.conn())
             .await?;
         Ok(key.map(|(key,)| key))
     }
@@ -177,25 +182,21 @@ impl Store {
 
 type AccountRow = (i64, Vec<u8>, Vec<u8>, Vec<u8>);
 
-async fn load_account(
-    conn: &mut SqliteConnection,
-    address: &Address,
-) -> Result<Option<StoredAccount>, sqlx::Error> {
-    let row: Option<AccountRow> = query_as(
-        "SELECT id, account_key, manifest_statement, manifest_signature FROM accounts WHERE address = ?",
+async fn load_account(conn: &mut Conn<'_>, address: &Address) -> Result<Option<StoredAccount>, sqlx::Error> {
+    let row: Option<AccountRow> = sql(
+        "SELECT id, account_key, manifest_statement, manifest_signature FROM accounts WHERE address = $1",
     )
     .bind(address.as_str())
-    .fetch_optional(&mut *conn)
+    .fetch_optional(conn)
     .await?;
     let Some((account, account_key, statement, signature)) = row else {
         return Ok(None);
     };
-    let bindings: Vec<(Vec<u8>, Vec<u8>)> = query_as(
-        "SELECT binding_statement, binding_signature FROM devices WHERE account = ? ORDER BY position",
-    )
-    .bind(account)
-    .fetch_all(&mut *conn)
-    .await?;
+    let bindings: Vec<(Vec<u8>, Vec<u8>)> =
+        sql("SELECT binding_statement, binding_signature FROM devices WHERE account = $1 ORDER BY position")
+            .bind(account)
+            .fetch_all(conn)
+            .await?;
     Ok(Some(StoredAccount {
         account_key,
         manifest: SignedStatement { statement, signature },
@@ -208,19 +209,19 @@ async fn load_account(
 
 /// The account's row number and its device ids in the manifest's order.
 pub(super) async fn load_devices(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn<'_>,
     address: &Address,
 ) -> Result<Option<Vec<DeviceId>>, sqlx::Error> {
-    let account: Option<(i64,)> = query_as("SELECT id FROM accounts WHERE address = ?")
+    let account: Option<(i64,)> = sql("SELECT id FROM accounts WHERE address = $1")
         .bind(address.as_str())
-        .fetch_optional(&mut *conn)
+        .fetch_optional(conn)
         .await?;
     let Some((account,)) = account else {
         return Ok(None);
     };
-    let rows: Vec<(Vec<u8>,)> = query_as("SELECT id FROM devices WHERE account = ? ORDER BY position")
+    let rows: Vec<(Vec<u8>,)> = sql("SELECT id FROM devices WHERE account = $1 ORDER BY position")
         .bind(account)
-        .fetch_all(&mut *conn)
+        .fetch_all(conn)
         .await?;
     rows.iter()
         .map(|(device,)| super::rows::fixed(device).map(DeviceId::from_bytes))

@@ -1,8 +1,8 @@
 //! KEM prekeys: one of last resort per device, and one-time prekeys that are handed out once.
 
+use super::db::{Conn, sql};
 use sottovoce_proto::v1::SignedStatement;
 use sottovoce_statements::{DeviceId, KemPrekey, Verified};
-use sqlx::{SqliteConnection, query, query_as};
 
 use super::prekeys::{Current, PublishRefusal, store_current};
 use super::rows::{from_db, id};
@@ -21,9 +21,10 @@ const ONE_TIME: &str = "one_time_kem_prekeys";
 
 const LAST_RESORT: Current = Current {
     field: "last_resort_kem_prekey",
-    select: "SELECT id, statement FROM last_resort_kem_prekeys WHERE device = ?",
-    replace: "INSERT OR REPLACE INTO last_resort_kem_prekeys (device, id, statement, signature) \
-              VALUES (?, ?, ?, ?)",
+    select: "SELECT id, statement FROM last_resort_kem_prekeys WHERE device = $1",
+    replace: "INSERT INTO last_resort_kem_prekeys (device, id, statement, signature) \
+              VALUES ($1, $2, $3, $4) ON CONFLICT (device) DO UPDATE SET id = excluded.id, \
+              statement = excluded.statement, signature = excluded.signature",
 };
 
 impl KemPrekeys {
@@ -31,7 +32,7 @@ impl KemPrekeys {
     pub(super) async fn store(
         &self,
         device: &DeviceId,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn<'_>,
     ) -> Result<u64, WriteError<PublishRefusal>> {
         if let Some(prekey) = &self.last_resort {
             if stored_one_time(conn, device, prekey.id).await?.is_some() {
@@ -55,15 +56,15 @@ impl KemPrekeys {
     async fn store_one_time(
         &self,
         device: &DeviceId,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn<'_>,
     ) -> Result<(), WriteError<PublishRefusal>> {
-        let (mut high_water,): (i64,) = query_as("SELECT one_time_kem_high_water FROM devices WHERE id = ?")
+        let (mut high_water,): (i64,) = sql("SELECT one_time_kem_high_water FROM devices WHERE id = $1")
             .bind(id(device))
-            .fetch_one(&mut *conn)
+            .fetch_one(conn)
             .await?;
-        let last_resort: Option<(i64,)> = query_as("SELECT id FROM last_resort_kem_prekeys WHERE device = ?")
+        let last_resort: Option<(i64,)> = sql("SELECT id FROM last_resort_kem_prekeys WHERE device = $1")
             .bind(id(device))
-            .fetch_optional(&mut *conn)
+            .fetch_optional(conn)
             .await?;
         let taken_before = high_water;
         for prekey in &self.one_time {
@@ -79,20 +80,22 @@ impl KemPrekeys {
             if last_resort == Some((prekey_id,)) {
                 return conflict(ONE_TIME);
             }
-            query("INSERT INTO one_time_kem_prekeys (device, id, statement, signature) VALUES (?, ?, ?, ?)")
-                .bind(id(device))
-                .bind(prekey_id)
-                .bind(prekey.signed().statement_bytes())
-                .bind(prekey.signed().signature_bytes().as_slice())
-                .execute(&mut *conn)
-                .await?;
+            sql(
+                "INSERT INTO one_time_kem_prekeys (device, id, statement, signature) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(id(device))
+            .bind(prekey_id)
+            .bind(prekey.signed().statement_bytes())
+            .bind(prekey.signed().signature_bytes().as_slice())
+            .execute(conn)
+            .await?;
             high_water = high_water.max(prekey_id);
         }
         if high_water > taken_before {
-            query("UPDATE devices SET one_time_kem_high_water = ? WHERE id = ?")
+            sql("UPDATE devices SET one_time_kem_high_water = $1 WHERE id = $2")
                 .bind(high_water)
                 .bind(id(device))
-                .execute(&mut *conn)
+                .execute(conn)
                 .await?;
         }
         Ok(())
@@ -101,22 +104,21 @@ impl KemPrekeys {
 
 /// The KEM prekey of a bundle: a one-time one, which is then gone, or that of last resort.
 pub(super) async fn take(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn<'_>,
     device: &DeviceId,
 ) -> Result<Option<SignedStatement>, sqlx::Error> {
-    let one_time: Option<(Vec<u8>, Vec<u8>)> = query_as(
-        "DELETE FROM one_time_kem_prekeys WHERE device = ?1 AND id = \
-         (SELECT MIN(id) FROM one_time_kem_prekeys WHERE device = ?1) RETURNING statement, signature",
-    )
-    .bind(id(device))
-    .fetch_optional(&mut *conn)
-    .await?;
+    let one_time: Option<(Vec<u8>, Vec<u8>)> =
+        sql("DELETE FROM one_time_kem_prekeys WHERE device = $1 AND id = \
+         (SELECT MIN(id) FROM one_time_kem_prekeys WHERE device = $1) RETURNING statement, signature")
+        .bind(id(device))
+        .fetch_optional(conn)
+        .await?;
     let taken = match one_time {
         Some(taken) => Some(taken),
         None => {
-            query_as("SELECT statement, signature FROM last_resort_kem_prekeys WHERE device = ?")
+            sql("SELECT statement, signature FROM last_resort_kem_prekeys WHERE device = $1")
                 .bind(id(device))
-                .fetch_optional(&mut *conn)
+                .fetch_optional(conn)
                 .await?
         }
     };
@@ -124,8 +126,8 @@ pub(super) async fn take(
 }
 
 /// How many one-time ones a device has here.
-pub(super) async fn count(conn: &mut SqliteConnection, device: &DeviceId) -> Result<u64, sqlx::Error> {
-    let (count,): (i64,) = query_as("SELECT COUNT(*) FROM one_time_kem_prekeys WHERE device = ?")
+pub(super) async fn count(conn: &mut Conn<'_>, device: &DeviceId) -> Result<u64, sqlx::Error> {
+    let (count,): (i64,) = sql("SELECT COUNT(*) FROM one_time_kem_prekeys WHERE device = $1")
         .bind(id(device))
         .fetch_one(conn)
         .await?;
@@ -133,12 +135,12 @@ pub(super) async fn count(conn: &mut SqliteConnection, device: &DeviceId) -> Res
 }
 
 async fn stored_one_time(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn<'_>,
     device: &DeviceId,
     prekey_id: u32,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
     let stored: Option<(Vec<u8>,)> =
-        query_as("SELECT statement FROM one_time_kem_prekeys WHERE device = ? AND id = ?")
+        sql("SELECT statement FROM one_time_kem_prekeys WHERE device = $1 AND id = $2")
             .bind(id(device))
             .bind(i64::from(prekey_id))
             .fetch_optional(conn)

@@ -1,43 +1,49 @@
-//! The database: SQLite, one file, the truth about everything the server has promised.
+//! The database, the truth about everything the server has promised: SQLite, one file, or PostgreSQL,
+//! which several nodes share.
 //!
-//! Reads go through a pool of read-only connections. Every change goes through one writer
-//! ([`writer`]), which commits many of them at once.
+//! Reads go through a pool of connections. Every change of a node goes through one writer ([`writer`]),
+//! which commits many of them at once.
 
 mod accounts;
+mod db;
+mod deposit;
 mod kem_prekeys;
 mod mailbox;
 mod open;
 mod prekeys;
 mod rows;
+mod scheduled;
 mod sweep;
 mod tokens;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
-use sqlx::SqlitePool;
-
+use crate::config::Database;
 use crate::error::StartError;
 use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use kem_prekeys::KemPrekeys;
-pub(crate) use mailbox::{Acknowledge, Deposit, DepositRefusal, Letter, StoredEnvelope};
+pub(crate) use mailbox::{Acknowledge, StoredEnvelope};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
+pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use sweep::Sweep;
 pub(crate) use tokens::{Caller, IssueToken};
 #[cfg(test)]
 pub(crate) use writer::Tx;
-pub(crate) use writer::{Write, WriteError};
+pub(crate) use writer::{Pending, Write, WriteError};
 
+use db::{Pool, Reader};
 use open::DataDir;
-use writer::Writer;
+use writer::{WriteTogether, Writer};
 
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Store {
-    readers: SqlitePool,
+    readers: Pool,
     writer: Writer,
     // Held so that no second server opens the same folder.
     data_dir: DataDir,
@@ -49,15 +55,28 @@ pub(crate) struct Store {
 pub(crate) struct ReadError;
 
 impl Store {
-    /// Opens the database in `data_dir`, creating folder, file and tables where they are missing.
-    pub(crate) async fn open(data_dir: &Path, limits: &Limits, hub: Hub) -> Result<Self, StartError> {
+    /// Opens the database, creating folder, file and tables where they are missing.
+    pub(crate) async fn open(
+        data_dir: &Path,
+        database: &Database,
+        limits: &Limits,
+        hub: Hub,
+    ) -> Result<Self, StartError> {
         let data_dir = DataDir::open(data_dir)?;
-        let (readers, connection) = open::connect(&data_dir, limits).await?;
+        let (readers, connection) = match database {
+            Database::Sqlite => open::connect_sqlite(&data_dir, limits).await?,
+            Database::Postgres(url) => open::connect_postgres(url, limits).await?,
+        };
         Ok(Self {
             readers,
             writer: Writer::start(connection, hub),
             data_dir,
         })
+    }
+
+    /// A connection to read with.
+    async fn read(&self) -> Result<Reader, ReadError> {
+        Ok(self.readers.acquire().await?)
     }
 
     /// Where the database file is.
@@ -73,6 +92,24 @@ impl Store {
     /// Makes one change, and returns once it is on the disk.
     pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Output, WriteError<W::Refusal>> {
         self.writer.submit(write).await
+    }
+
+    /// Makes one change of a frequent kind, and returns once it is on the disk.
+    pub(crate) async fn write_together<W: WriteTogether>(
+        &self,
+        change: W,
+    ) -> Result<W::Output, WriteError<W::Refusal>> {
+        self.enqueue(change).await.answer().await
+    }
+
+    /// Takes a place among the changes: they are made in the order of their places.
+    pub(crate) async fn enqueue<W: WriteTogether>(&self, change: W) -> Pending<W> {
+        self.writer.enqueue(change).await
+    }
+
+    /// How many changes wait for the writer.
+    pub(crate) fn queued(&self) -> usize {
+        self.writer.queued()
     }
 
     /// Returns when nothing can be written any more.
@@ -91,5 +128,11 @@ impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "reading the database failed");
         Self
+    }
+}
+
+impl<R> From<ReadError> for WriteError<R> {
+    fn from(_: ReadError) -> Self {
+        Self::Failed
     }
 }

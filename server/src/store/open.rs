@@ -5,11 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _};
 
+use super::db::Pool;
+use super::writer::{Connection, Reconnecting};
+use crate::config::PostgresUrl;
 use crate::error::StartError;
 use crate::limits::Limits;
 
@@ -21,6 +23,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Read connections. SQLite reads are short; more than a few only wait for the same disk.
 const READERS: u32 = 4;
+
+/// Prepared statements kept by a connection. Those that take sets of rows have one text for each number
+/// of rows on SQLite.
+const STATEMENTS: usize = 1024;
 
 /// The data folder, locked for this process.
 #[derive(Debug)]
@@ -64,10 +70,10 @@ impl DataDir {
 }
 
 /// Opens the writing connection, brings the tables up to date, then opens the readers.
-pub(crate) async fn connect(
+pub(crate) async fn connect_sqlite(
     data_dir: &DataDir,
     limits: &Limits,
-) -> Result<(SqlitePool, SqliteConnection), StartError> {
+) -> Result<(Pool, Connection), StartError> {
     let options = SqliteConnectOptions::new()
         .filename(data_dir.database_path())
         .journal_mode(SqliteJournalMode::Wal)
@@ -76,17 +82,46 @@ pub(crate) async fn connect(
         .foreign_keys(true)
         // What was acknowledged is overwritten, not only unlinked: the server forgets it.
         .pragma("secure_delete", "ON")
+        // Pages of the database held in memory, in KiB.
+        .pragma("cache_size", "-65536")
         .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS)
         // The driver would log statements; the server's log holds nothing of its users.
         .disable_statement_logging();
     let mut writer = options.connect().await?;
-    sqlx::migrate!("./migrations").run(&mut writer).await?;
+    sqlx::migrate!("./migrations/sqlite").run(&mut writer).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(limits.request_timeout)
+        .test_before_acquire(false)
         .connect_with(options.read_only(true))
         .await?;
-    Ok((readers, writer))
+    Ok((Pool::Sqlite(readers), Connection::Sqlite(writer)))
+}
+
+/// The same for PostgreSQL, which others may write to at the same time.
+pub(crate) async fn connect_postgres(
+    url: &PostgresUrl,
+    limits: &Limits,
+) -> Result<(Pool, Connection), StartError> {
+    let options = url
+        .options()
+        .application_name("sottovoce-server")
+        .statement_cache_capacity(STATEMENTS)
+        .disable_statement_logging();
+    let mut migrating = options.connect().await?;
+    // Under a lock of the database's: nodes that start together do not get in each other's way.
+    sqlx::migrate!("./migrations/postgres")
+        .run(&mut migrating)
+        .await?;
+    migrating.close().await?;
+    let readers = PgPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(limits.request_timeout)
+        .connect_with(options.clone())
+        .await?;
+    let writer = Reconnecting::new(options).await?;
+    Ok((Pool::Postgres(readers), Connection::Postgres(writer)))
 }
 
 #[cfg(unix)]
@@ -127,11 +162,14 @@ fn private_file(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::{Connection, query_as};
+    use crate::store::db::{Conn, sql};
 
-    async fn open(folder: &tempfile::TempDir) -> (SqlitePool, SqliteConnection) {
+    async fn open(folder: &tempfile::TempDir) -> (Pool, sqlx::SqliteConnection) {
         let data_dir = DataDir::open(folder.path()).unwrap();
-        connect(&data_dir, &Limits::default()).await.unwrap()
+        match connect_sqlite(&data_dir, &Limits::default()).await.unwrap() {
+            (readers, Connection::Sqlite(writer)) => (readers, writer),
+            _ => unreachable!("another database"),
+        }
     }
 
     /// What an acknowledgement rests on. `kill -9` cannot show it: only a power cut would.
@@ -139,19 +177,17 @@ mod tests {
     async fn the_writer_syncs_every_commit_overwrites_what_it_deletes_and_keeps_references() {
         let folder = tempfile::tempdir().unwrap();
         let (_readers, mut writer) = open(&folder).await;
+        let mut conn = Conn::Sqlite(&mut writer);
         for (pragma, expected) in [
             // 2 is FULL.
             ("PRAGMA synchronous", 2),
             ("PRAGMA secure_delete", 1),
             ("PRAGMA foreign_keys", 1),
         ] {
-            let (value,): (i64,) = query_as(pragma).fetch_one(&mut writer).await.unwrap();
+            let (value,): (i64,) = sql(pragma).fetch_one(&mut conn).await.unwrap();
             assert_eq!(value, expected, "{pragma}");
         }
-        let (mode,): (String,) = query_as("PRAGMA journal_mode")
-            .fetch_one(&mut writer)
-            .await
-            .unwrap();
+        let (mode,): (String,) = sql("PRAGMA journal_mode").fetch_one(&mut conn).await.unwrap();
         assert_eq!(mode, "wal");
     }
 
@@ -159,37 +195,8 @@ mod tests {
     async fn readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let (readers, _writer) = open(&folder).await;
-        let deleted = sqlx::query("DELETE FROM accounts").execute(&readers).await;
+        let mut reader = readers.acquire().await.unwrap();
+        let deleted = sql("DELETE FROM accounts").execute(&mut reader.conn()).await;
         assert!(deleted.is_err());
-    }
-
-    #[tokio::test]
-    async fn totals_begin_with_what_an_older_database_holds() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = DataDir::open(folder.path()).unwrap().database_path();
-        let mut older = SqliteConnectOptions::new()
-            .filename(file)
-            .connect()
-            .await
-            .unwrap();
-        sqlx::migrate!("./migrations")
-            .run_to(1, &mut older)
-            .await
-            .unwrap();
-        for statement in [
-            "INSERT INTO accounts VALUES (7, 'a@here', x'01', 1, x'', x'', 0)",
-            "INSERT INTO devices (id, account, position, identity_key, binding_statement, \
-             binding_signature) VALUES (x'0a', 7, 0, x'02', x'', x'')",
-            "INSERT INTO receipts VALUES (x'0a', x'03', x'', x'', 0), (x'0a', x'04', x'', x'', 0)",
-        ] {
-            sqlx::query(statement).execute(&mut older).await.unwrap();
-        }
-        older.close().await.unwrap();
-        let (_readers, mut writer) = open(&folder).await;
-        let totals: (i64, i64) = query_as("SELECT accounts, (SELECT receipts FROM devices) FROM totals")
-            .fetch_one(&mut writer)
-            .await
-            .unwrap();
-        assert_eq!(totals, (1, 2));
     }
 }

@@ -1,9 +1,9 @@
 //! Prekeys: one signed prekey per device, and one-time prekeys that are handed out once. Those for the
 //! KEM are in `kem_prekeys.rs`, in the same changes.
 
+use super::db::{Conn, sql};
 use sottovoce_proto::v1::SignedStatement;
 use sottovoce_statements::{Address, DeviceId, Signed, SignedPrekey, Verified, X25519Key};
-use sqlx::{SqliteConnection, query, query_as};
 
 use super::accounts::load_devices;
 use super::kem_prekeys::{self, KemPrekeys};
@@ -80,8 +80,10 @@ pub(super) struct Current {
 
 const SIGNED: Current = Current {
     field: "signed_prekey",
-    select: "SELECT id, statement FROM signed_prekeys WHERE device = ?",
-    replace: "INSERT OR REPLACE INTO signed_prekeys (device, id, statement, signature) VALUES (?, ?, ?, ?)",
+    select: "SELECT id, statement FROM signed_prekeys WHERE device = $1",
+    replace: "INSERT INTO signed_prekeys (device, id, statement, signature) VALUES ($1, $2, $3, $4) \
+              ON CONFLICT (device) DO UPDATE SET id = excluded.id, statement = excluded.statement, \
+              signature = excluded.signature",
 };
 
 impl Write for PublishPrekeys {
@@ -91,34 +93,30 @@ impl Write for PublishPrekeys {
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Remaining, WriteError<PublishRefusal>> {
         if let Some(prekey) = &self.signed {
-            store_current(tx.conn, &self.device, prekey.id, prekey.signed(), &SIGNED).await?;
+            store_current(&mut tx.conn, &self.device, prekey.id, prekey.signed(), &SIGNED).await?;
         }
         Ok(Remaining {
-            one_time: self.store_all_one_time(tx.conn).await?,
-            one_time_kem: self.kem.store(&self.device, tx.conn).await?,
+            one_time: self.store_all_one_time(&mut tx.conn).await?,
+            one_time_kem: self.kem.store(&self.device, &mut tx.conn).await?,
         })
     }
 }
 
 impl PublishPrekeys {
     /// Returns how many the device now has here.
-    async fn store_all_one_time(
-        &self,
-        conn: &mut SqliteConnection,
-    ) -> Result<u64, WriteError<PublishRefusal>> {
-        let (high_water,): (i64,) = query_as("SELECT one_time_high_water FROM devices WHERE id = ?")
-            .bind(id(&self.device))
-            .fetch_one(&mut *conn)
-            .await?;
+    async fn store_all_one_time(&self, conn: &mut Conn<'_>) -> Result<u64, WriteError<PublishRefusal>> {
+        let lock = conn.lock_rows();
+        let text = format!("SELECT one_time_high_water FROM devices WHERE id = $1{lock}");
+        let (high_water,): (i64,) = sql(text).bind(id(&self.device)).fetch_one(conn).await?;
         for prekey in &self.one_time {
             self.store_one_time(conn, prekey, high_water).await?;
         }
         let highest = self.one_time.iter().map(|prekey| i64::from(prekey.id)).max();
         if highest.is_some_and(|highest| highest > high_water) {
-            query("UPDATE devices SET one_time_high_water = ? WHERE id = ?")
+            sql("UPDATE devices SET one_time_high_water = $1 WHERE id = $2")
                 .bind(highest)
                 .bind(id(&self.device))
-                .execute(&mut *conn)
+                .execute(conn)
                 .await?;
         }
         let remaining = count(conn, &self.device).await?;
@@ -133,24 +131,24 @@ impl PublishPrekeys {
 
     async fn store_one_time(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn<'_>,
         prekey: &OneTime,
         high_water: i64,
     ) -> Result<(), WriteError<PublishRefusal>> {
         if i64::from(prekey.id) > high_water {
-            query("INSERT INTO one_time_prekeys (device, id, public_key) VALUES (?, ?, ?)")
+            sql("INSERT INTO one_time_prekeys (device, id, public_key) VALUES ($1, $2, $3)")
                 .bind(id(&self.device))
                 .bind(i64::from(prekey.id))
                 .bind(prekey.key.as_bytes().as_slice())
-                .execute(&mut *conn)
+                .execute(conn)
                 .await?;
             return Ok(());
         }
         let stored: Option<(Vec<u8>,)> =
-            query_as("SELECT public_key FROM one_time_prekeys WHERE device = ? AND id = ?")
+            sql("SELECT public_key FROM one_time_prekeys WHERE device = $1 AND id = $2")
                 .bind(id(&self.device))
                 .bind(i64::from(prekey.id))
-                .fetch_optional(&mut *conn)
+                .fetch_optional(conn)
                 .await?;
         match stored {
             Some((key,)) if key != prekey.key.as_bytes() => Err(WriteError::Refused(
@@ -168,30 +166,34 @@ impl Write for FetchBundles {
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Vec<Bundle>, WriteError<FetchRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
-        let Some(known) = load_devices(tx.conn, &self.address).await? else {
+        let Some(known) = load_devices(&mut tx.conn, &self.address).await? else {
             return refused(FetchRefusal::AccountUnknown);
         };
         if !self.devices.iter().all(|device| known.contains(device)) {
             return refused(FetchRefusal::DeviceUnknown);
         }
+        // Of two who take at one time, on whatever node, the second looks after the first is done.
+        for device in &known {
+            lock_device(&mut tx.conn, device).await?;
+        }
         let mut bundles = Vec::with_capacity(self.devices.len());
         for device in &self.devices {
             let signed: Option<(Vec<u8>, Vec<u8>)> =
-                query_as("SELECT statement, signature FROM signed_prekeys WHERE device = ?")
+                sql("SELECT statement, signature FROM signed_prekeys WHERE device = $1")
                     .bind(id(device))
-                    .fetch_optional(&mut *tx.conn)
+                    .fetch_optional(&mut tx.conn)
                     .await?;
             // The refusal undoes this whole change, so no key of an earlier device is lost to it.
             let Some((statement, signature)) = signed else {
                 return refused(FetchRefusal::PrekeysMissing);
             };
-            let Some(kem) = kem_prekeys::take(tx.conn, device).await? else {
+            let Some(kem) = kem_prekeys::take(&mut tx.conn, device).await? else {
                 return refused(FetchRefusal::PrekeysMissing);
             };
             bundles.push(Bundle {
                 device: *device,
                 signed: SignedStatement { statement, signature },
-                one_time: take_one_time(tx.conn, device).await?,
+                one_time: take_one_time(&mut tx.conn, device).await?,
                 kem,
             });
         }
@@ -202,26 +204,23 @@ impl Write for FetchBundles {
 impl Store {
     /// How many one-time prekeys of each kind a device has here.
     pub(crate) async fn one_time_prekeys(&self, device: &DeviceId) -> Result<Remaining, ReadError> {
-        let mut conn = self.readers.acquire().await?;
+        let mut reader = self.read().await?;
         Ok(Remaining {
-            one_time: count(&mut conn, device).await?,
-            one_time_kem: kem_prekeys::count(&mut conn, device).await?,
+            one_time: count(&mut reader.conn(), device).await?,
+            one_time_kem: kem_prekeys::count(&mut reader.conn(), device).await?,
         })
     }
 }
 
 /// Makes a statement the current one, unless that has the same id or a higher one.
 pub(super) async fn store_current<S>(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn<'_>,
     device: &DeviceId,
     prekey_id: u32,
     statement: &Signed<S>,
     place: &Current,
 ) -> Result<(), WriteError<PublishRefusal>> {
-    let current: Option<(i64, Vec<u8>)> = query_as(place.select)
-        .bind(id(device))
-        .fetch_optional(&mut *conn)
-        .await?;
+    let current: Option<(i64, Vec<u8>)> = sql(place.select).bind(id(device)).fetch_optional(conn).await?;
     if let Some((current_id, stored)) = current {
         if current_id == i64::from(prekey_id) && stored != statement.statement_bytes() {
             return Err(WriteError::Refused(PublishRefusal::Conflict(place.field)));
@@ -231,32 +230,39 @@ pub(super) async fn store_current<S>(
             return Ok(());
         }
     }
-    query(place.replace)
+    sql(place.replace)
         .bind(id(device))
         .bind(i64::from(prekey_id))
         .bind(statement.statement_bytes())
         .bind(statement.signature_bytes().as_slice())
-        .execute(&mut *conn)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn lock_device(conn: &mut Conn<'_>, device: &DeviceId) -> Result<(), sqlx::Error> {
+    let lock = conn.lock_rows();
+    let _: Vec<(i64,)> = sql(format!("SELECT position FROM devices WHERE id = $1{lock}"))
+        .bind(device)
+        .fetch_all(conn)
         .await?;
     Ok(())
 }
 
 async fn take_one_time(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn<'_>,
     device: &DeviceId,
 ) -> Result<Option<(u32, Vec<u8>)>, sqlx::Error> {
-    let taken: Option<(i64, Vec<u8>)> = query_as(
-        "DELETE FROM one_time_prekeys WHERE device = ?1 AND id = \
-         (SELECT MIN(id) FROM one_time_prekeys WHERE device = ?1) RETURNING id, public_key",
-    )
+    let taken: Option<(i64, Vec<u8>)> = sql("DELETE FROM one_time_prekeys WHERE device = $1 AND id = \
+         (SELECT MIN(id) FROM one_time_prekeys WHERE device = $1) RETURNING id, public_key")
     .bind(id(device))
-    .fetch_optional(&mut *conn)
+    .fetch_optional(conn)
     .await?;
     taken.map(|(key_id, key)| Ok((small(key_id)?, key))).transpose()
 }
 
-async fn count(conn: &mut SqliteConnection, device: &DeviceId) -> Result<u64, sqlx::Error> {
-    let (count,): (i64,) = query_as("SELECT COUNT(*) FROM one_time_prekeys WHERE device = ?")
+async fn count(conn: &mut Conn<'_>, device: &DeviceId) -> Result<u64, sqlx::Error> {
+    let (count,): (i64,) = sql("SELECT COUNT(*) FROM one_time_prekeys WHERE device = $1")
         .bind(id(device))
         .fetch_one(conn)
         .await?;

@@ -1,6 +1,8 @@
 //! Forgetting what has had its time: receipts and expired tokens.
 
-use sqlx::query;
+use std::collections::BTreeMap;
+
+use super::db::{Conn, Rows, sql};
 
 use super::rows::to_db;
 use super::writer::{Tx, Write, WriteError};
@@ -21,23 +23,59 @@ impl Write for Sweep {
     type Refusal = std::convert::Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Self::Refusal>> {
-        let receipts = query(
-            "DELETE FROM receipts WHERE (sender_device, client_message_id) IN \
-             (SELECT sender_device, client_message_id FROM receipts WHERE accepted_at_ms < ? LIMIT ?)",
-        )
-        .bind(to_db(self.receipts_before_ms))
-        .bind(SWEEP_BATCH)
-        .execute(&mut *tx.conn)
-        .await?;
-        let tokens = query(
-            "DELETE FROM access_tokens WHERE hash IN \
-             (SELECT hash FROM access_tokens WHERE expires_at_ms <= ? LIMIT ?)",
-        )
+        let receipts: Vec<(Vec<u8>, Option<i64>)> =
+            sql("DELETE FROM receipts WHERE (scope, client_message_id) IN \
+             (SELECT scope, client_message_id FROM receipts WHERE accepted_at_ms < $1 LIMIT $2) \
+             RETURNING scope, account")
+            .bind(to_db(self.receipts_before_ms))
+            .bind(SWEEP_BATCH)
+            .fetch_all(&mut tx.conn)
+            .await?;
+        forget(&mut tx.conn, &receipts).await?;
+        let tokens = sql("DELETE FROM access_tokens WHERE hash IN \
+             (SELECT hash FROM access_tokens WHERE expires_at_ms <= $1 LIMIT $2)")
         .bind(to_db(self.now_ms))
         .bind(SWEEP_BATCH)
-        .execute(&mut *tx.conn)
+        .execute(&mut tx.conn)
         .await?;
         let full = |rows: u64| to_db(rows) >= SWEEP_BATCH;
-        Ok(full(receipts.rows_affected()) || full(tokens.rows_affected()))
+        Ok(full(receipts.len() as u64) || full(tokens))
     }
+}
+
+/// Takes receipts that are gone out of the counts they were in.
+async fn forget(conn: &mut Conn<'_>, receipts: &[(Vec<u8>, Option<i64>)]) -> Result<(), sqlx::Error> {
+    let mut by_device: BTreeMap<&[u8], i64> = BTreeMap::new();
+    let mut by_account: BTreeMap<i64, i64> = BTreeMap::new();
+    for (scope, account) in receipts {
+        match account {
+            Some(account) => *by_account.entry(*account).or_default() += 1,
+            None => *by_device.entry(scope).or_default() += 1,
+        }
+    }
+    let mut devices = Rows::default();
+    by_device
+        .into_iter()
+        .for_each(|(device, count)| devices.push([device.into(), count.into()]));
+    if !devices.is_empty() {
+        sql(
+            "WITH r(device, count) AS ({rows}) UPDATE devices SET receipts = receipts - r.count \
+             FROM r WHERE devices.id = r.device",
+        )
+        .rows(devices)
+        .execute(conn)
+        .await?;
+    }
+    let mut accounts = Rows::default();
+    by_account
+        .into_iter()
+        .for_each(|(account, count)| accounts.push([account.into(), count.into()]));
+    if !accounts.is_empty() {
+        sql("WITH r(account, count) AS ({rows}) UPDATE accounts SET sealed_receipts = sealed_receipts - r.count \
+             FROM r WHERE accounts.id = r.account")
+            .rows(accounts)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Access tokens, of which the server keeps only hashes.
 
+use super::db::sql;
 use sottovoce_statements::DeviceId;
-use sqlx::{query, query_as};
 
 use super::rows::{fixed, from_db, id, to_db};
 use super::writer::{Tx, Write, WriteError};
@@ -32,25 +32,25 @@ impl Write for IssueToken {
     type Refusal = std::convert::Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Self::Refusal>> {
-        query("DELETE FROM access_tokens WHERE device = ? AND expires_at_ms <= ?")
+        sql("DELETE FROM access_tokens WHERE device = $1 AND expires_at_ms <= $2")
             .bind(id(&self.device))
             .bind(to_db(self.now_ms))
-            .execute(&mut *tx.conn)
+            .execute(&mut tx.conn)
             .await?;
-        query("INSERT INTO access_tokens (hash, device, expires_at_ms) VALUES (?, ?, ?)")
+        sql("INSERT INTO access_tokens (hash, device, expires_at_ms) VALUES ($1, $2, $3)")
             .bind(self.hash.as_slice())
             .bind(id(&self.device))
             .bind(to_db(self.expires_at_ms))
-            .execute(&mut *tx.conn)
+            .execute(&mut tx.conn)
             .await?;
-        query(
-            "DELETE FROM access_tokens WHERE hash IN (SELECT hash FROM access_tokens WHERE device = ? \
-             ORDER BY expires_at_ms DESC, hash = ? DESC LIMIT -1 OFFSET ?)",
+        sql(
+            "DELETE FROM access_tokens WHERE hash IN (SELECT hash FROM access_tokens WHERE device = $1 \
+             ORDER BY expires_at_ms DESC, hash = $2 DESC LIMIT 1000000 OFFSET $3)",
         )
         .bind(id(&self.device))
         .bind(self.hash.as_slice())
         .bind(i64::from(self.max_per_device))
-        .execute(&mut *tx.conn)
+        .execute(&mut tx.conn)
         .await?;
         Ok(())
     }
@@ -62,15 +62,15 @@ impl Store {
     /// The hash is looked up by an index, which takes time that depends on it. That tells nothing: who
     /// could steer a hash already knows the token.
     pub(crate) async fn caller(&self, hash: &[u8; 32], now_ms: u64) -> Result<Option<Caller>, ReadError> {
-        let row: Option<(Vec<u8>, Vec<u8>, String, i64)> = query_as(
+        let row: Option<(Vec<u8>, Vec<u8>, String, i64)> = sql(
             "SELECT devices.id, devices.identity_key, accounts.address, access_tokens.expires_at_ms \
              FROM access_tokens JOIN devices ON devices.id = access_tokens.device \
              JOIN accounts ON accounts.id = devices.account \
-             WHERE access_tokens.hash = ? AND access_tokens.expires_at_ms > ?",
+             WHERE access_tokens.hash = $1 AND access_tokens.expires_at_ms > $2",
         )
         .bind(hash.as_slice())
         .bind(to_db(now_ms))
-        .fetch_optional(&self.readers)
+        .fetch_optional(&mut self.read().await?.conn())
         .await?;
         row.map(|(device, identity_key, address, expires_at_ms)| {
             Ok(Caller {

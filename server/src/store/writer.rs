@@ -2,30 +2,40 @@
 //! the disk; a caller hears back only after the commit that holds its change.
 //!
 //! ```text
-//!  submit ─┐                 BEGIN IMMEDIATE
-//!  submit ─┼─▶ queue ─▶ ┌─── SAVEPOINT ─ apply ─ RELEASE (or ROLLBACK TO: that one is refused)
-//!  submit ─┘            └─▶  ... the next ...
-//!                            COMMIT ─▶ wake the streams ─▶ answer every caller
+//!  submit ─┐             BEGIN
+//!  submit ─┼─▶ queue ─▶   each change:     SAVEPOINT ─ apply ─ RELEASE (or ROLLBACK TO: that one is refused)
+//!  submit ─┘              all deposits:    one set of queries for all of them
+//!                         all acknowledgements: the same
+//!                        COMMIT ─▶ tell the streams ─▶ answer every caller
 //! ```
+//!
+//! When a commit fails, each of its changes is tried once more by itself, so that one that the database
+//! cannot take does not take the others with it.
+
+mod connection;
+mod job;
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use sottovoce_statements::DeviceId;
-use sqlx::SqliteConnection;
-use sqlx::{Connection, query};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::Hub;
+use super::db::{Conn, sql};
+use super::deposit::Deposit;
+use super::mailbox::Acknowledge;
+use crate::hub::{Hub, News};
+use job::{Job, Queued, Verdict};
+
+pub(crate) use connection::{Connection, Reconnecting};
+pub(crate) use job::Waiting;
 
 /// Changes that share one commit at most: enough to spread the cost of a sync, few enough that the
 /// first of them does not wait long.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// Changes that may wait for the writer. Beyond these, callers wait for room, within their deadline.
 const QUEUE: usize = 2 * BATCH;
@@ -37,23 +47,50 @@ pub(crate) trait Write: Send + Sync + 'static {
     /// Why the change may be refused. A refused change leaves no trace.
     type Refusal: Send + 'static;
 
-    /// Makes the change inside the writer's transaction.
+    /// Makes the change inside the writer's transaction. It may be made again after that was rolled back,
+    /// so it has no effect but on the transaction.
     fn apply(
         &self,
         tx: &mut Tx<'_>,
     ) -> impl Future<Output = Result<Self::Output, WriteError<Self::Refusal>>> + Send;
 }
 
+/// A kind of change so frequent that all of a batch are made by one set of queries.
+pub(crate) trait WriteTogether: Send + Sync + Sized + 'static {
+    type Output: Send + 'static;
+    type Refusal: Send + 'static;
+
+    /// Makes the changes, in their order, and says for each what became of it.
+    fn apply_all(
+        changes: &[&Self],
+        tx: &mut Tx<'_>,
+    ) -> impl Future<Output = Result<Vec<Result<Self::Output, Self::Refusal>>, sqlx::Error>> + Send;
+
+    /// Wraps it for the queue.
+    fn queue(waiting: Waiting<Self>) -> Task;
+}
+
 /// The transaction a change is made in.
 pub(crate) struct Tx<'c> {
-    pub(crate) conn: &'c mut SqliteConnection,
-    wakes: &'c mut Vec<DeviceId>,
+    pub(crate) conn: Conn<'c>,
+    hub: &'c Hub,
+    news: &'c mut Vec<News>,
 }
 
 impl Tx<'_> {
     /// Has the stream of `device` look at its mailbox, once the change is durable.
     pub(crate) fn wake(&mut self, device: DeviceId) {
-        self.wakes.push(device);
+        self.news.push(News::Look(device));
+    }
+
+    /// Tells streams something, once the change is durable.
+    pub(crate) fn tell(&mut self, news: News) {
+        self.news.push(news);
+    }
+
+    /// Whether a stream of the device is open at this node just now.
+    pub(crate) fn has_stream(&self, device: &DeviceId) -> bool {
+        self.hub.has_stream(device)
     }
 }
 
@@ -78,22 +115,29 @@ impl<R> From<sqlx::Error> for WriteError<R> {
     }
 }
 
+/// What waits for the writer.
+pub(crate) enum Task {
+    Change(Box<dyn Job>),
+    Deposit(Waiting<Deposit>),
+    Acknowledge(Waiting<Acknowledge>),
+}
+
 /// The queue in front of the writer, and the task that is the writer.
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Box<dyn Job>>,
+    queue: mpsc::Sender<Task>,
     closing: CancellationToken,
     ended: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(crate) fn start(connection: SqliteConnection, hub: Hub) -> Self {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+    pub(crate) fn start(connection: Connection, hub: Hub) -> Self {
+        let (queue, tasks) = mpsc::channel(QUEUE);
         let closing = CancellationToken::new();
         let ended = CancellationToken::new();
         // Cancelled whichever way the task ends, a panic included.
         let at_its_end = ended.clone().drop_guard();
-        let writing = run(connection, hub, jobs, closing.clone());
+        let writing = run(connection, hub, tasks, closing.clone());
         let task = tokio::spawn(async move {
             let _at_its_end = at_its_end;
             writing.await;
@@ -107,14 +151,24 @@ impl Writer {
     }
 
     pub(crate) async fn submit<W: Write>(&self, write: W) -> Result<W::Output, WriteError<W::Refusal>> {
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Queued {
-            write,
-            reply,
-            outcome: None,
-        });
-        self.queue.send(job).await.map_err(|_| WriteError::Stopping)?;
+        let (queued, answer) = Queued::new(write);
+        let task = Task::Change(Box::new(queued));
+        self.queue.send(task).await.map_err(|_| WriteError::Stopping)?;
         answer.await.unwrap_or(Err(WriteError::Failed))
+    }
+
+    /// Takes a place in the queue: changes are made in the order of their places.
+    pub(crate) async fn enqueue<W: WriteTogether>(&self, change: W) -> Pending<W> {
+        let (waiting, answer) = Waiting::new(change);
+        match self.queue.send(W::queue(waiting)).await {
+            Ok(()) => Pending(Some(answer)),
+            Err(_) => Pending(None),
+        }
+    }
+
+    /// How many changes wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Returns when the writer is no more.
@@ -134,129 +188,130 @@ impl Writer {
     }
 }
 
+/// A change that has its place in the queue.
+pub(crate) struct Pending<W: WriteTogether>(
+    Option<oneshot::Receiver<Result<W::Output, WriteError<W::Refusal>>>>,
+);
+
+impl<W: WriteTogether> Pending<W> {
+    /// Returns once the change is durable, or not made.
+    pub(crate) async fn answer(self) -> Result<W::Output, WriteError<W::Refusal>> {
+        match self.0 {
+            Some(answer) => answer.await.unwrap_or(Err(WriteError::Failed)),
+            None => Err(WriteError::Stopping),
+        }
+    }
+}
+
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Writer")
     }
 }
 
-/// A change with its caller waiting, whatever kind of change it is.
-trait Job: Send {
-    fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
-    /// Whether the caller has gone away, so that the change need not be made.
-    fn is_abandoned(&self) -> bool;
-    fn answer(self: Box<Self>, committed: bool);
-}
-
-#[derive(PartialEq, Eq)]
-enum Verdict {
-    Keep,
-    Undo,
-}
-
-struct Queued<W: Write> {
-    write: W,
-    reply: oneshot::Sender<Result<W::Output, WriteError<W::Refusal>>>,
-    outcome: Option<Result<W::Output, WriteError<W::Refusal>>>,
-}
-
-impl<W: Write> Job for Queued<W> {
-    fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>> {
-        Box::pin(async move {
-            let outcome = self.write.apply(tx).await;
-            let verdict = if outcome.is_ok() {
-                Verdict::Keep
-            } else {
-                Verdict::Undo
-            };
-            self.outcome = Some(outcome);
-            verdict
-        })
-    }
-
-    fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-
-    fn answer(self: Box<Self>, committed: bool) {
-        let outcome = match self.outcome {
-            // A refusal rests on what the transaction read, so it too counts only once committed.
-            Some(outcome) if committed => outcome,
-            _ => Err(WriteError::Failed),
-        };
-        // The caller may have gone away meanwhile; the change stands all the same.
-        let _ = self.reply.send(outcome);
-    }
-}
-
 async fn run(
-    mut conn: SqliteConnection,
+    mut connection: Connection,
     hub: Hub,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    mut tasks: mpsc::Receiver<Task>,
     closing: CancellationToken,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
             biased;
-            () = closing.cancelled(), if !jobs.is_closed() => {
-                jobs.close();
+            () = closing.cancelled(), if !tasks.is_closed() => {
+                tasks.close();
                 continue;
             }
-            taken = jobs.recv_many(&mut batch, BATCH) => if taken == 0 {
+            taken = tasks.recv_many(&mut batch, BATCH) => if taken == 0 {
                 break;
             },
         }
-        let mut wakes = Vec::new();
-        let committed = match commit(&mut conn, &mut batch, &mut wakes).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%error, changes = batch.len(), "a commit failed; none of it was kept");
-                // After some failures SQLite has rolled back by itself, and this only says so.
-                let _ = query("ROLLBACK").execute(&mut conn).await;
-                false
+        batch.retain(|task| !task.is_abandoned());
+        if let Err(error) = commit(&mut connection, &hub, &mut batch).await {
+            let alone = batch.len() == 1;
+            tracing::error!(%error, changes = batch.len(), "a commit failed; none of it was kept");
+            for task in &mut batch {
+                if alone && !connection.may_be_retried() {
+                    break;
+                }
+                if let Err(error) = commit(&mut connection, &hub, std::slice::from_mut(task)).await {
+                    tracing::error!(%error, "a change failed by itself; it was not kept");
+                }
             }
-        };
-        if committed {
-            wakes.iter().for_each(|device| hub.wake(*device));
         }
-        batch.drain(..).for_each(|job| job.answer(committed));
+        batch.drain(..).for_each(Task::answer);
     }
-    if let Err(error) = finish(conn).await {
+    if let Err(error) = connection.finish().await {
         tracing::error!(%error, "closing the database failed; the next start recovers from its log");
     }
 }
 
-async fn commit(
-    conn: &mut SqliteConnection,
-    batch: &mut [Box<dyn Job>],
-    wakes: &mut Vec<DeviceId>,
-) -> Result<(), sqlx::Error> {
-    query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
-    for job in batch.iter_mut().filter(|job| !job.is_abandoned()) {
-        query("SAVEPOINT one_change").execute(&mut *conn).await?;
-        let wakes_before = wakes.len();
-        let verdict = job
-            .apply(&mut Tx {
-                conn: &mut *conn,
-                wakes: &mut *wakes,
-            })
-            .await;
-        if verdict == Verdict::Undo {
-            wakes.truncate(wakes_before);
-            query("ROLLBACK TO one_change").execute(&mut *conn).await?;
-        }
-        query("RELEASE one_change").execute(&mut *conn).await?;
+/// Makes the changes durable, all or none, and only then tells the streams.
+async fn commit(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) -> Result<(), sqlx::Error> {
+    if batch.is_empty() {
+        return Ok(());
     }
-    query("COMMIT").execute(&mut *conn).await?;
+    let mut news = Vec::new();
+    connection.begin().await?;
+    let mut tx = Tx {
+        conn: connection.conn(),
+        hub,
+        news: &mut news,
+    };
+    let outcome = match apply(&mut tx, batch).await {
+        Ok(()) => connection.commit().await,
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        connection.roll_back().await;
+        batch.iter_mut().for_each(Task::forget_outcome);
+        return outcome;
+    }
+    hub.tell(news);
     Ok(())
 }
 
-async fn finish(mut conn: SqliteConnection) -> Result<(), sqlx::Error> {
-    query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut conn)
-        .await?;
-    conn.close().await
+async fn apply(tx: &mut Tx<'_>, batch: &mut [Task]) -> Result<(), sqlx::Error> {
+    let mut deposits = Vec::new();
+    let mut acknowledgements = Vec::new();
+    for task in batch {
+        match task {
+            Task::Change(job) => apply_one(tx, job).await?,
+            Task::Deposit(waiting) => deposits.push(waiting),
+            Task::Acknowledge(waiting) => acknowledgements.push(waiting),
+        }
+    }
+    apply_together(tx, deposits).await?;
+    apply_together(tx, acknowledgements).await
+}
+
+async fn apply_one(tx: &mut Tx<'_>, job: &mut Box<dyn Job>) -> Result<(), sqlx::Error> {
+    sql("SAVEPOINT one_change").execute(&mut tx.conn).await?;
+    let news_before = tx.news.len();
+    if job.apply(tx).await == Verdict::Undo {
+        tx.news.truncate(news_before);
+        sql("ROLLBACK TO SAVEPOINT one_change")
+            .execute(&mut tx.conn)
+            .await?;
+    }
+    sql("RELEASE SAVEPOINT one_change").execute(&mut tx.conn).await?;
+    Ok(())
+}
+
+async fn apply_together<W: WriteTogether>(
+    tx: &mut Tx<'_>,
+    waiting: Vec<&mut Waiting<W>>,
+) -> Result<(), sqlx::Error> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let changes: Vec<&W> = waiting.iter().map(|waiting| &waiting.change).collect();
+    let outcomes = W::apply_all(&changes, tx).await?;
+    for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
+        waiting.outcome = Some(outcome.map_err(WriteError::Refused));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -264,7 +319,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
     use futures_util::future::join_all;
-    use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+    use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 
     /// Writes a number, then does what the test wants.
     struct Put(i64, Then);
@@ -283,22 +338,22 @@ mod tests {
         type Refusal = i64;
 
         async fn apply(&self, tx: &mut Tx<'_>) -> Result<i64, WriteError<i64>> {
-            query("INSERT INTO numbers VALUES (?)")
+            sql("INSERT INTO numbers VALUES ($1)")
                 .bind(self.0)
-                .execute(&mut *tx.conn)
+                .execute(&mut tx.conn)
                 .await?;
             match self.1 {
                 Then::Succeed => Ok(self.0),
                 Then::Refuse => Err(WriteError::Refused(self.0)),
                 Then::FailInSql => {
-                    query("INSERT INTO nowhere VALUES (1)")
-                        .execute(&mut *tx.conn)
+                    sql("INSERT INTO nowhere VALUES (1)")
+                        .execute(&mut tx.conn)
                         .await?;
                     Ok(self.0)
                 }
                 Then::SpoilTheCommit => {
-                    query("INSERT INTO children VALUES (999)")
-                        .execute(&mut *tx.conn)
+                    sql("INSERT INTO children VALUES (999)")
+                        .execute(&mut tx.conn)
                         .await?;
                     Ok(self.0)
                 }
@@ -312,9 +367,9 @@ mod tests {
             "CREATE TABLE numbers (n INTEGER PRIMARY KEY)",
             "CREATE TABLE children (n INTEGER REFERENCES numbers (n) DEFERRABLE INITIALLY DEFERRED)",
         ] {
-            query(table).execute(&mut conn).await.unwrap();
+            sqlx::query(table).execute(&mut conn).await.unwrap();
         }
-        Writer::start(conn, Hub::new(1))
+        Writer::start(Connection::Sqlite(conn), Hub::new(1))
     }
 
     async fn connect(folder: &tempfile::TempDir) -> SqliteConnection {

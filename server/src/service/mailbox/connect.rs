@@ -1,0 +1,158 @@
+//! Sending, receiving and acknowledging on one stream.
+//!
+//! ```text
+//!   frames ─▶ read ─▶ a place in the writer's queue ─▶ committed ─▶ result ─┐
+//!                                                                           ├─▶ frames
+//!   the hub, the database ───────▶ delivery ──▶ envelopes ──────────────────┘
+//! ```
+//!
+//! A client that does not read its frames is not read from either: what is held for it is bounded.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use sottovoce_proto::v1::connect_request::Frame as Asked;
+use sottovoce_proto::v1::connect_response::Frame;
+use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, QueueEmpty, SendResult};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::Stream;
+use tonic::{Status, Streaming};
+
+use super::{read_acknowledgement, result};
+use crate::app::App;
+use crate::limits::MAX_UNANSWERED;
+use crate::refusal::Refusal;
+use crate::store::Caller;
+use crate::stream::{self, Event};
+
+/// Frames held ready for the connection.
+const READ_AHEAD: usize = 8;
+
+/// What the client receives: frames, then the reason they ended.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    frames: mpsc::Receiver<ConnectResponse>,
+    end: Option<oneshot::Receiver<Option<Refusal>>>,
+}
+
+/// Begins the stream, which displaces an older one of the device.
+pub(super) fn open(
+    app: &Arc<App>,
+    caller: Caller,
+    asked: Streaming<ConnectRequest>,
+) -> Result<Frames, Refusal> {
+    let (events, end_of_events) = stream::open(app, &caller)?.split();
+    let (out, frames) = mpsc::channel(READ_AHEAD);
+    let (ended, end) = oneshot::channel();
+    let course = Course {
+        app: app.clone(),
+        caller,
+        out,
+    };
+    tokio::spawn(async move {
+        // Whichever comes first; the other is dropped, and with it what it waits for.
+        let reason = tokio::select! {
+            biased;
+            refusal = stream::ended(end_of_events) => Some(refusal),
+            outcome = course.run(asked, events) => outcome.err(),
+        };
+        let _ = ended.send(reason);
+    });
+    Ok(Frames {
+        frames,
+        end: Some(end),
+    })
+}
+
+struct Course {
+    app: Arc<App>,
+    caller: Caller,
+    out: mpsc::Sender<ConnectResponse>,
+}
+
+/// What a frame of the client's becomes.
+type Answer = BoxFuture<'static, Result<Option<SendResult>, Refusal>>;
+
+impl Course {
+    /// Until the client has said all and has its answers, or something is wrong.
+    async fn run(
+        self,
+        mut asked: Streaming<ConnectRequest>,
+        mut events: mpsc::Receiver<Event>,
+    ) -> Result<(), Refusal> {
+        let mut unanswered = FuturesUnordered::<Answer>::new();
+        let mut listening = true;
+        while listening || !unanswered.is_empty() {
+            tokio::select! {
+                frame = asked.message(), if listening && unanswered.len() < MAX_UNANSWERED => {
+                    match frame.map_err(|_| Refusal::field("request"))? {
+                        Some(frame) => {
+                            let answer = self.begin(frame).await?;
+                            unanswered.push(answer);
+                        }
+                        None => listening = false,
+                    }
+                }
+                Some(answer) = unanswered.next(), if !unanswered.is_empty() => {
+                    if let Some(result) = answer? {
+                        self.say(Frame::Result(result)).await;
+                    }
+                }
+                Some(event) = events.recv() => self.say(to_frame(event)).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages take their places in the order of their frames.
+    async fn begin(&self, frame: ConnectRequest) -> Result<Answer, Refusal> {
+        match frame.frame.ok_or_else(|| Refusal::field("frame"))? {
+            Asked::Send(send) => {
+                let id = send.client_message_id.clone();
+                let begun = self.app.begin_one(&self.caller, send).await;
+                Ok(Box::pin(async move { Ok(Some(result(id, begun).await)) }))
+            }
+            Asked::Acknowledge(request) => {
+                let change = read_acknowledgement(&self.caller, &request)?;
+                let pending = self.app.store.enqueue(change).await;
+                Ok(Box::pin(async move {
+                    pending.answer().await.map_err(Refusal::from)?;
+                    Ok(None)
+                }))
+            }
+        }
+    }
+
+    async fn say(&self, frame: Frame) {
+        // Nobody listens when the client has gone; the stream ends by itself then.
+        let _ = self.out.send(ConnectResponse { frame: Some(frame) }).await;
+    }
+}
+
+fn to_frame(event: Event) -> Frame {
+    match event {
+        Event::Envelope(envelope) => Frame::Envelope(envelope),
+        Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
+        Event::PrekeysLow(low) => Frame::PrekeysLow(low),
+    }
+}
+
+impl Stream for Frames {
+    type Item = Result<ConnectResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(frame) = std::task::ready!(self.frames.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let Some(end) = self.end.as_mut() else {
+            return Poll::Ready(None);
+        };
+        let reason = std::task::ready!(Pin::new(end).poll(cx)).ok().flatten();
+        self.end = None;
+        Poll::Ready(reason.map(|refusal| Err(refusal.into())))
+    }
+}

@@ -1,0 +1,143 @@
+//! What a set of deposits rests on, read at once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sottovoce_statements::{Address, DeviceId};
+
+use super::{Deposit, From, Receipt};
+use crate::store::db::{Conn, Rows, sql};
+use crate::store::rows::{fixed, from_db};
+
+/// An answer that was given: to which request, and what it was.
+pub(super) type Answer = ([u8; 32], Receipt);
+
+/// Everything that the deposits of one set are decided by.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// By who asked and client message id.
+    pub(super) answers: HashMap<(Vec<u8>, [u8; 16]), Answer>,
+    pub(super) accounts: BTreeMap<String, Account>,
+    pub(super) devices: BTreeMap<DeviceId, Device>,
+    /// Which deposits were taken, by their place in the set.
+    pub(super) taken: Vec<super::decide::Taken>,
+    pub(super) decided: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub(super) id: i64,
+    pub(super) access_key_hash: Option<Vec<u8>>,
+    pub(super) sealed_receipts: u64,
+    pub(super) devices: Vec<DeviceId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) since_version: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) last_sequence: i64,
+    pub(super) receipts: u64,
+}
+
+type AnswerRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, i64);
+
+type DeviceRow = (
+    String,
+    i64,
+    Option<Vec<u8>>,
+    i64,
+    Vec<u8>,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+);
+
+impl State {
+    pub(super) async fn load(deposits: &[&Deposit], conn: &mut Conn<'_>) -> Result<Self, sqlx::Error> {
+        let mut state = Self::default();
+        // First: who waits here for another node's commit sees that node's answers afterwards.
+        state.load_devices(deposits, conn).await?;
+        state.load_answers(deposits, conn).await?;
+        Ok(state)
+    }
+
+    /// The devices of every account that sends or receives, locked until the end of the transaction.
+    async fn load_devices(&mut self, deposits: &[&Deposit], conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
+        let mut addresses: Vec<&Address> = deposits.iter().flat_map(|deposit| deposit.addresses()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        // In the order of the devices, as everybody locks them.
+        let lock = match conn.lock_rows() {
+            "" => "",
+            _ => " FOR UPDATE OF devices",
+        };
+        let rows: Vec<DeviceRow> = sql(format!(
+            "WITH r(address) AS ({{rows}}) SELECT accounts.address, accounts.id, accounts.access_key_hash, \
+             accounts.sealed_receipts, devices.id, devices.since_version, devices.mailbox_messages, \
+             devices.mailbox_bytes, devices.last_sequence, devices.receipts \
+             FROM accounts JOIN devices ON devices.account = accounts.id \
+             WHERE accounts.address IN (SELECT address FROM r) ORDER BY devices.id{lock}"
+        ))
+        .rows(Rows::column(
+            addresses.into_iter().map(|address| address.as_str()),
+        ))
+        .fetch_all(conn)
+        .await?;
+        for row in rows {
+            let id = DeviceId::from_bytes(fixed(&row.4)?);
+            let account = self.accounts.entry(row.0).or_insert_with(|| Account {
+                id: row.1,
+                access_key_hash: row.2,
+                sealed_receipts: from_db(row.3),
+                devices: Vec::new(),
+            });
+            account.devices.push(id);
+            let device = Device {
+                since_version: from_db(row.5),
+                messages: from_db(row.6),
+                bytes: from_db(row.7),
+                last_sequence: row.8,
+                receipts: from_db(row.9),
+            };
+            self.devices.insert(id, device);
+        }
+        Ok(())
+    }
+
+    async fn load_answers(&mut self, deposits: &[&Deposit], conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
+        let mut asked = Rows::default();
+        for deposit in deposits {
+            asked.push([deposit.scope().into(), deposit.client_message_id.into()]);
+        }
+        let rows: Vec<AnswerRow> = sql(
+            "WITH r(scope, client_message_id) AS ({rows}) SELECT receipts.scope, receipts.client_message_id, \
+             request_digest, receipt_id, accepted_at_ms FROM r JOIN receipts \
+             ON receipts.scope = r.scope AND receipts.client_message_id = r.client_message_id",
+        )
+        .rows(asked)
+        .fetch_all(conn)
+        .await?;
+        for (scope, client_message_id, digest, receipt_id, accepted_at_ms) in rows {
+            let receipt = Receipt {
+                receipt_id: fixed(&receipt_id)?,
+                accepted_at_ms: from_db(accepted_at_ms),
+            };
+            self.answers
+                .insert((scope, fixed(&client_message_id)?), (fixed(&digest)?, receipt));
+        }
+        Ok(())
+    }
+}
+
+impl Deposit {
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        let sender = match &self.from {
+            From::Device { address, .. } => Some(address),
+            From::Sealed { .. } => None,
+        };
+        sender.into_iter().chain([&self.recipient])
+    }
+}
