@@ -19,6 +19,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) store: Arc<Store>,
     pub(crate) hub: Hub,
+    /// Whether other nodes may share the database.
+    pub(crate) several_nodes: bool,
     pub(crate) challenges: Challenges,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sottovoce_server::{Config, Database, PostgresUrl, Registration, ServerName};
+use sottovoce_server::{Config, Database, NatsUrl, PostgresUrl, Registration, ServerName};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -38,6 +38,9 @@ pub(crate) struct ServeOptions {
     /// A PostgreSQL database instead of the file in the data folder
     #[arg(long, env = "SOTTOVOCE_DATABASE", value_name = "URL", hide_env_values = true, value_parser = PostgresUrl::parse)]
     database: Option<PostgresUrl>,
+    /// Where several nodes on one PostgreSQL database tell each other what is new
+    #[arg(long, env = "SOTTOVOCE_NATS", value_name = "URL", hide_env_values = true, value_parser = NatsUrl::parse)]
+    nats: Option<NatsUrl>,
     /// Whether new accounts are taken
     #[arg(long, env = "SOTTOVOCE_REGISTRATION", value_enum, default_value = "open")]
     registration: RegistrationOption,
@@ -85,6 +88,7 @@ impl ServeOptions {
             },
             allow_plaintext_network: self.insecure_allow_plaintext_network,
             database: self.database.map_or(default.database, Database::Postgres),
+            nats: self.nats,
             limits: default.limits,
         }
     }

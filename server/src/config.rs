@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sottovoce_statements::ServerName;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::hints::NatsUrl;
 use crate::limits::Limits;
 
 /// The port the server listens on when told nothing else.
@@ -30,6 +31,9 @@ pub struct Config {
     pub allow_plaintext_network: bool,
     /// Which database. Default [`Database::Sqlite`].
     pub database: Database,
+    /// Through which several nodes on one PostgreSQL database tell each other that there is something to
+    /// look at. Without it they look by themselves, which takes them a second. Default none.
+    pub nats: Option<NatsUrl>,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -53,6 +57,7 @@ impl Default for Config {
             registration: Registration::default(),
             allow_plaintext_network: false,
             database: Database::default(),
+            nats: None,
             limits: Limits::default(),
         }
     }

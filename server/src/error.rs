@@ -27,6 +27,9 @@ pub enum StartError {
     /// The tables could not be brought up to date.
     #[error("the database could not be brought up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The connection to NATS could not be set up.
+    #[error("the connection to NATS could not be set up")]
+    Nats,
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,

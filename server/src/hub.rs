@@ -5,12 +5,14 @@
 //! bounded: beyond that a stream looks into the database like everybody else.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sottovoce_proto::v1::{Envelope, ErrorReason, PrekeysLow};
 use sottovoce_statements::DeviceId;
 use tokio::sync::Notify;
 
+use crate::hints::{Hint, Outbox};
 use crate::limits::MAX_ACKNOWLEDGED;
 use crate::store::StoredEnvelope;
 
@@ -25,6 +27,8 @@ const MAX_FRESH_LEN: usize = 256 * 1024;
 pub(crate) struct Hub {
     seats: Arc<Mutex<Seats>>,
     max_streams: usize,
+    /// Where the other nodes hear of what happens here.
+    others: Outbox,
 }
 
 /// Something that became true for a device.
@@ -49,6 +53,18 @@ pub(crate) struct Seat {
     device: DeviceId,
     number: u64,
     inbox: Arc<Inbox>,
+}
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) device: DeviceId,
+    /// Which of the device's streams it is; a higher one is newer.
+    pub(crate) epoch: i64,
+    /// The sequence of the last envelope it delivered.
+    pub(crate) delivered: i64,
+    /// It waits for acknowledgements.
+    pub(crate) stuck: bool,
 }
 
 /// What a stream is told, all that came since it last asked.
@@ -79,6 +95,7 @@ struct Seats {
 #[derive(Debug)]
 struct Taken {
     number: u64,
+    epoch: i64,
     inbox: Arc<Inbox>,
 }
 
@@ -89,18 +106,22 @@ struct Inbox {
     // Apart, so that a stream that waits for its client hears it too.
     end: Mutex<Option<ErrorReason>>,
     end_bell: Notify,
+    delivered: AtomicI64,
+    stuck: AtomicBool,
 }
 
 impl Hub {
-    pub(crate) fn new(max_streams: usize) -> Self {
+    pub(crate) fn new(max_streams: usize, others: Outbox) -> Self {
         Self {
             seats: Arc::default(),
             max_streams,
+            others,
         }
     }
 
-    /// Takes the device's one seat. Whoever sat there learns that it was displaced.
-    pub(crate) fn take_seat(&self, device: DeviceId) -> Result<Seat, HubFull> {
+    /// Takes the device's one seat. Whoever sat there learns that it was displaced. `epoch` is which of
+    /// the device's streams it is, where several nodes count them; 0 otherwise.
+    pub(crate) fn take_seat(&self, device: DeviceId, epoch: i64) -> Result<Seat, HubFull> {
         let mut seats = lock(&self.seats);
         if !seats.taken.contains_key(&device) && seats.taken.len() >= self.max_streams {
             return Err(HubFull);
@@ -110,6 +131,7 @@ impl Hub {
         let inbox = Arc::<Inbox>::default();
         let taken = Taken {
             number,
+            epoch,
             inbox: inbox.clone(),
         };
         if let Some(older) = seats.taken.insert(device, taken) {
@@ -133,8 +155,18 @@ impl Hub {
         lock(&self.seats).taken.len()
     }
 
-    /// Tells streams what has become true.
-    pub(crate) fn tell(&self, news: impl IntoIterator<Item = News>) {
+    /// Tells streams what has become true, here and at the other nodes.
+    pub(crate) fn tell(&self, news: Vec<News>) {
+        for news in &news {
+            if let Some(hint) = news.hint() {
+                self.others.put(|| hint);
+            }
+        }
+        self.tell_here(news);
+    }
+
+    /// Tells streams of this node.
+    pub(crate) fn tell_here(&self, news: impl IntoIterator<Item = News>) {
         let seats = lock(&self.seats);
         for news in news {
             if let Some(taken) = seats.taken.get(&news.device()) {
@@ -146,18 +178,62 @@ impl Hub {
         }
     }
 
-    /// Hands a message that is never stored to the stream of the device; false when there is none.
-    pub(crate) fn hand_over(&self, device: &DeviceId, envelope: Envelope) -> bool {
+    /// Hands a message that is never stored to the stream of the device, wherever it is open.
+    pub(crate) fn hand_over(&self, device: DeviceId, envelope: Envelope) {
+        if let Some(envelope) = self.hand_over_here(device, envelope) {
+            self.others.put(|| Hint::Ephemeral(device, envelope));
+        }
+    }
+
+    /// Gives the message back when no stream is open here.
+    fn hand_over_here(&self, device: DeviceId, envelope: Envelope) -> Option<Envelope> {
         let seats = lock(&self.seats);
-        let Some(taken) = seats.taken.get(device) else {
-            return false;
+        let Some(taken) = seats.taken.get(&device) else {
+            return Some(envelope);
         };
         taken.inbox.put(|inbound| {
             if inbound.make_room(envelope.ciphertext.len()) {
                 inbound.ephemeral.push_back(envelope);
             }
         });
-        true
+        None
+    }
+
+    /// Has the other nodes end older streams of the device.
+    pub(crate) fn opened(&self, device: DeviceId, epoch: i64) {
+        self.others.put(|| Hint::Opened(device, epoch));
+    }
+
+    /// Takes in what another node tells.
+    pub(crate) fn hear(&self, hints: impl Iterator<Item = Hint>) {
+        for hint in hints {
+            match hint {
+                Hint::Look(device) => self.tell_here([News::Look(device)]),
+                Hint::End(device, reason) => self.tell_here([News::End(device, reason)]),
+                Hint::Opened(device, epoch) => self.end_older(device, epoch),
+                Hint::Ephemeral(device, envelope) => drop(self.hand_over_here(device, envelope)),
+            }
+        }
+    }
+
+    fn end_older(&self, device: DeviceId, epoch: i64) {
+        if let Some(taken) = lock(&self.seats).taken.get(&device)
+            && taken.epoch < epoch
+        {
+            taken.inbox.end(ErrorReason::StreamDisplaced);
+        }
+    }
+
+    /// How far each stream of this node has come.
+    pub(crate) fn progress(&self) -> Vec<Progress> {
+        let seats = lock(&self.seats);
+        let streams = seats.taken.iter().map(|(device, taken)| Progress {
+            device: *device,
+            epoch: taken.epoch,
+            delivered: taken.inbox.delivered.load(Ordering::Relaxed),
+            stuck: taken.inbox.stuck.load(Ordering::Relaxed),
+        });
+        streams.collect()
     }
 }
 
@@ -169,6 +245,17 @@ impl News {
             | Self::Acknowledged(device, _)
             | Self::PrekeysLow(device, _)
             | Self::End(device, _) => *device,
+        }
+    }
+
+    /// What of it the other nodes should know.
+    fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Look(device) => Some(Hint::Look(*device)),
+            // Its stream is here.
+            Self::Fresh(..) | Self::PrekeysLow(..) => None,
+            Self::Acknowledged(device, _) => Some(Hint::Look(*device)),
+            Self::End(device, reason) => Some(Hint::End(*device, *reason)),
         }
     }
 }
@@ -248,6 +335,14 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// Says how far the stream has come, for those who look after it.
+    pub(crate) fn note(&self, delivered: i64, stuck: bool) {
+        self.inbox.delivered.store(delivered, Ordering::Relaxed);
+        self.inbox.stuck.store(stuck, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = lock(&self.hub.seats);
@@ -289,47 +384,47 @@ mod tests {
 
     #[test]
     fn a_seat_is_gone_once_its_stream_is() {
-        let hub = Hub::new(10);
-        drop(hub.take_seat(DEVICE).unwrap());
+        let hub = Hub::new(10, Outbox::nowhere());
+        drop(hub.take_seat(DEVICE, 0).unwrap());
         assert_eq!(hub.streams(), 0);
     }
 
     #[tokio::test]
     async fn a_displaced_stream_does_not_take_its_successors_seat_away() {
-        let hub = Hub::new(10);
-        let older = hub.take_seat(DEVICE).unwrap();
-        let newer = hub.take_seat(DEVICE).unwrap();
+        let hub = Hub::new(10, Outbox::nowhere());
+        let older = hub.take_seat(DEVICE, 0).unwrap();
+        let newer = hub.take_seat(DEVICE, 0).unwrap();
         assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
         drop(older);
         assert_eq!(hub.streams(), 1);
-        hub.tell([News::Look(DEVICE)]);
+        hub.tell(vec![News::Look(DEVICE)]);
         assert!(told(&newer).await.look);
     }
 
     #[test]
     fn a_full_hub_still_lets_a_device_replace_its_own_stream() {
-        let hub = Hub::new(1);
-        let first = hub.take_seat(DEVICE).unwrap();
-        assert_eq!(hub.take_seat(OTHER).unwrap_err(), HubFull);
-        let _second = hub.take_seat(DEVICE).unwrap();
+        let hub = Hub::new(1, Outbox::nowhere());
+        let first = hub.take_seat(DEVICE, 0).unwrap();
+        assert_eq!(hub.take_seat(OTHER, 0).unwrap_err(), HubFull);
+        let _second = hub.take_seat(DEVICE, 0).unwrap();
         drop(first);
-        assert_eq!(hub.take_seat(OTHER).unwrap_err(), HubFull);
+        assert_eq!(hub.take_seat(OTHER, 0).unwrap_err(), HubFull);
     }
 
     #[tokio::test]
     async fn news_before_the_wait_is_not_lost() {
-        let hub = Hub::new(1);
-        let seat = hub.take_seat(DEVICE).unwrap();
-        hub.tell([News::Look(DEVICE)]);
+        let hub = Hub::new(1, Outbox::nowhere());
+        let seat = hub.take_seat(DEVICE, 0).unwrap();
+        hub.tell(vec![News::Look(DEVICE)]);
         assert!(told(&seat).await.look);
     }
 
     #[tokio::test]
     async fn a_stream_that_takes_nothing_is_handed_no_more_than_it_may_hold() {
-        let hub = Hub::new(1);
-        let seat = hub.take_seat(DEVICE).unwrap();
+        let hub = Hub::new(1, Outbox::nowhere());
+        let seat = hub.take_seat(DEVICE, 0).unwrap();
         for sequence in 1..=100 {
-            hub.tell([News::Fresh(DEVICE, envelope(sequence, MAX_FRESH_LEN / 4))]);
+            hub.tell(vec![News::Fresh(DEVICE, envelope(sequence, MAX_FRESH_LEN / 4))]);
         }
         let inbound = told(&seat).await;
         assert!(inbound.look);
@@ -339,9 +434,9 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_handed_over_behind_a_gap() {
-        let hub = Hub::new(1);
-        let seat = hub.take_seat(DEVICE).unwrap();
-        hub.tell([News::Look(DEVICE), News::Fresh(DEVICE, envelope(7, 1))]);
+        let hub = Hub::new(1, Outbox::nowhere());
+        let seat = hub.take_seat(DEVICE, 0).unwrap();
+        hub.tell(vec![News::Look(DEVICE), News::Fresh(DEVICE, envelope(7, 1))]);
         let inbound = told(&seat).await;
         assert!(inbound.look && inbound.fresh.is_empty());
     }

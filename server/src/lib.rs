@@ -33,6 +33,7 @@ mod connections;
 mod error;
 mod fields;
 mod gate;
+mod hints;
 mod hub;
 mod limits;
 mod refusal;
@@ -41,9 +42,11 @@ mod service;
 mod store;
 mod stream;
 mod turns;
+mod watch;
 
 pub use config::{Config, DEFAULT_PORT, Database, PostgresUrl, PostgresUrlError, Registration};
 pub use error::{ServeError, StartError};
+pub use hints::{NatsUrl, NatsUrlError};
 pub use limits::{
     Limits, MAX_ACKNOWLEDGED, MAX_BATCH, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_FRAME_LEN,
     MAX_GRANT_REQUEST_LEN, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_LEN, MAX_PART_REQUEST_LEN,

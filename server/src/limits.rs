@@ -138,6 +138,11 @@ pub struct Limits {
     pub max_mailbox_bytes: u64,
     /// Envelopes a stream delivers beyond those acknowledged. Default 128.
     pub delivery_window: u64,
+    /// On PostgreSQL: pause between looks after streams whose hints from other nodes were lost. Default 5
+    /// seconds while hints come, 1 second without.
+    pub watch_interval: Duration,
+    /// The same while there are no hints.
+    pub watch_interval_without_hints: Duration,
     /// How long the answer to a send is remembered for its repeats. Default 7 days.
     pub receipt_lifetime: Duration,
     /// Answers remembered for one sending device, until a sweep has forgotten the oldest. Default
@@ -174,6 +179,8 @@ impl Default for Limits {
             max_mailbox_messages: 10_000,
             max_mailbox_bytes: 64 * 1024 * 1024,
             delivery_window: 128,
+            watch_interval: Duration::from_secs(5),
+            watch_interval_without_hints: Duration::from_secs(1),
             receipt_lifetime: Duration::from_secs(7 * 24 * HOUR),
             max_receipts_per_device: 50_000,
             sweep_interval: Duration::from_secs(HOUR),
@@ -210,6 +217,8 @@ mod tests {
             max_mailbox_messages,
             max_mailbox_bytes,
             delivery_window,
+            watch_interval,
+            watch_interval_without_hints,
             receipt_lifetime,
             max_receipts_per_device,
             sweep_interval,
@@ -240,6 +249,11 @@ mod tests {
             ("max_mailbox_messages", max_mailbox_messages),
             ("max_mailbox_bytes", max_mailbox_bytes),
             ("delivery_window", delivery_window),
+            ("watch_interval", watch_interval.as_secs()),
+            (
+                "watch_interval_without_hints",
+                watch_interval_without_hints.as_secs(),
+            ),
             ("receipt_lifetime", receipt_lifetime.as_secs()),
             ("max_receipts_per_device", max_receipts_per_device),
             ("sweep_interval", sweep_interval.as_secs()),

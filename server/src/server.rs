@@ -14,6 +14,7 @@ use sottovoce_proto::v1::mailbox_service_server::MailboxServiceServer;
 use sottovoce_proto::v1::prekey_service_server::PrekeyServiceServer;
 use sottovoce_proto::v1::server_service_server::ServerServiceServer;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
@@ -25,16 +26,18 @@ use tonic_web::GrpcWebLayer;
 use crate::app::App;
 use crate::auth::Challenges;
 use crate::clock::{millis, now_ms};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::connections::incoming;
 use crate::error::{ServeError, StartError};
 use crate::gate::GateLayer;
+use crate::hints::{Hint, Nats, Outbox};
 use crate::hub::Hub;
 use crate::limits::{
     CALL_WINDOW, CONNECTION_WINDOW, Limits, MAX_HEADER_LIST_LEN, MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN,
 };
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::store::{ReleaseScheduled, Store, Sweep};
+use crate::watch::watch;
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
 const SERVICES: [&str; 7] = [
@@ -53,6 +56,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     app: Arc<App>,
+    nats: Option<(Nats, mpsc::Receiver<Hint>)>,
 }
 
 impl Server {
@@ -69,7 +73,18 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let hub = Hub::new(config.limits.max_streams);
+        let (others, outbox) = match config.nats {
+            Some(_) => {
+                let (others, outbox) = Outbox::new();
+                (others, Some(outbox))
+            }
+            None => (Outbox::nowhere(), None),
+        };
+        let hub = Hub::new(config.limits.max_streams, others);
+        let nats = match (&config.nats, outbox) {
+            (Some(url), Some(outbox)) => Some((Nats::connect(url, &config.server_name).await?, outbox)),
+            _ => None,
+        };
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
         let challenges = Challenges::new(config.server_name.clone(), &config.limits)
             .map_err(|_| StartError::Randomness)?;
@@ -79,6 +94,7 @@ impl Server {
             limits: config.limits,
             store: Arc::new(store),
             hub,
+            several_nodes: matches!(config.database, Database::Postgres(_)),
             challenges,
             stopping: CancellationToken::new(),
         };
@@ -86,6 +102,7 @@ impl Server {
             listener,
             local_addr,
             app: Arc::new(app),
+            nats,
         })
     }
 
@@ -114,7 +131,9 @@ impl Server {
     /// # Errors
     /// [`ServeError`] when the transport or the database's writer fails; what can be closed in order is.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, app, .. } = self;
+        let Self {
+            listener, app, nats, ..
+        } = self;
         let limits = &app.limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::Serving).await;
@@ -132,6 +151,7 @@ impl Server {
         let connections = incoming(listener, limits, cut.clone());
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(app.clone())));
         let _releaser = AbortOnDropHandle::new(tokio::spawn(release(app.clone())));
+        let _cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
         let stop = async {
             shutdown.await;
             app.stopping.cancel();
@@ -227,6 +247,21 @@ async fn sweep(app: Arc<App>) {
             }
         }
     }
+}
+
+/// Tells the other nodes and hears them, where there may be any.
+async fn stay_together(app: Arc<App>, nats: Option<(Nats, mpsc::Receiver<Hint>)>) {
+    if !app.several_nodes {
+        return;
+    }
+    let hints_arrive = nats.as_ref().map(|(nats, _)| nats.connected());
+    let hinting = async {
+        match nats {
+            Some((nats, outbox)) => nats.run(app.hub.clone(), outbox).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(watch(app.clone(), hints_arrive), hinting);
 }
 
 /// Delivers what was to be delivered later, when its time has come.

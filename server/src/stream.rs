@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::hub::HubFull;
 use crate::refusal::Refusal;
-use crate::store::Caller;
+use crate::store::{Caller, OpenStream};
 use delivery::Delivery;
 
 /// Events held ready for the connection. With the envelopes read at a time this is what a client that
@@ -52,8 +52,13 @@ pub(crate) struct Deliveries {
 }
 
 /// Begins the stream of the calling device, which displaces an older one.
-pub(crate) fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, Refusal> {
-    let seat = app.hub.take_seat(caller.device)?;
+pub(crate) async fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, Refusal> {
+    let epoch = match app.several_nodes {
+        true => app.store.write(OpenStream(caller.device)).await?,
+        false => 0,
+    };
+    let seat = app.hub.take_seat(caller.device, epoch)?;
+    app.hub.opened(caller.device, epoch);
     let (events, received) = mpsc::channel(READ_AHEAD);
     let (ended, end) = oneshot::channel();
     let token_time = Duration::from_millis(caller.expires_at_ms.saturating_sub(now_ms()));

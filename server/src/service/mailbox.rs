@@ -88,7 +88,7 @@ impl MailboxService for Mailboxes {
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(Subscription(stream::open(&self.0, &caller)?)))
+        Ok(Response::new(Subscription(stream::open(&self.0, &caller).await?)))
     }
 
     async fn acknowledge(
@@ -103,11 +103,9 @@ impl MailboxService for Mailboxes {
 
     async fn connect(&self, request: Request<Streaming<ConnectRequest>>) -> Result<Response<Frames>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(connect::open(
-            &self.0,
-            caller,
-            request.into_inner(),
-        )?))
+        Ok(Response::new(
+            connect::open(&self.0, caller, request.into_inner()).await?,
+        ))
     }
 }
 
@@ -144,7 +142,7 @@ impl App {
     async fn hand_over(&self, deposit: Deposit) -> Result<Receipt, Refusal> {
         let receipt = self.store.would_take(&deposit).await?;
         for (device, envelope) in read_send::ephemeral(deposit) {
-            self.hub.hand_over(&device, envelope);
+            self.hub.hand_over(device, envelope);
         }
         Ok(receipt)
     }

@@ -1,13 +1,13 @@
 //! Mailboxes: what was sent and not yet acknowledged, one queue per device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
 use sottovoce_statements::DeviceId;
 
 use super::db::{Rows, sql};
 use super::rows::{fixed, from_db, to_db};
-use super::writer::{Task, Tx, Waiting, WriteTogether};
+use super::writer::{Task, Tx, Waiting, Write, WriteError, WriteTogether};
 use super::{ReadError, Store};
 use crate::hub::News;
 
@@ -105,6 +105,23 @@ async fn uncount(deleted: Deleted, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Counts a new stream of the device, and returns its number.
+pub(crate) struct OpenStream(pub(crate) DeviceId);
+
+impl Write for OpenStream {
+    type Output = i64;
+    type Refusal = Infallible;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<i64, WriteError<Infallible>> {
+        let (epoch,): (i64,) =
+            sql("UPDATE devices SET stream_epoch = stream_epoch + 1 WHERE id = $1 RETURNING stream_epoch")
+                .bind(self.0)
+                .fetch_one(&mut tx.conn)
+                .await?;
+        Ok(epoch)
+    }
+}
+
 type EnvelopeRow = (
     i64,
     Vec<u8>,
@@ -124,6 +141,25 @@ impl Store {
             .fetch_optional(&mut self.read().await?.conn())
             .await?;
         Ok(newest.map_or(0, |(newest,)| newest))
+    }
+
+    /// Of those devices that exist: the sequence of the newest envelope ever, and how many streams were
+    /// opened.
+    pub(crate) async fn states(
+        &self,
+        devices: impl Iterator<Item = DeviceId>,
+    ) -> Result<HashMap<DeviceId, (i64, i64)>, ReadError> {
+        let rows: Vec<(Vec<u8>, i64, i64)> = sql(
+            "WITH r(id) AS ({rows}) SELECT devices.id, last_sequence, stream_epoch FROM devices \
+             WHERE id IN (SELECT id FROM r)",
+        )
+        .rows(Rows::column(devices))
+        .fetch_all(&mut self.read().await?.conn())
+        .await?;
+        let states = rows.into_iter().map(|(device, last_sequence, epoch)| {
+            Ok((DeviceId::from_bytes(fixed(&device)?), (last_sequence, epoch)))
+        });
+        Ok(states.collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// The envelopes up to `cursor` that still wait for their acknowledgement, `at_most` of them.

@@ -27,7 +27,7 @@ use crate::limits::Limits;
 pub(crate) use accounts::{Register, RegisterRefusal};
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use kem_prekeys::KemPrekeys;
-pub(crate) use mailbox::{Acknowledge, StoredEnvelope};
+pub(crate) use mailbox::{Acknowledge, OpenStream, StoredEnvelope};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use sweep::Sweep;

@@ -369,7 +369,10 @@ mod tests {
         ] {
             sqlx::query(table).execute(&mut conn).await.unwrap();
         }
-        Writer::start(Connection::Sqlite(conn), Hub::new(1))
+        Writer::start(
+            Connection::Sqlite(conn),
+            Hub::new(1, crate::hints::Outbox::nowhere()),
+        )
     }
 
     async fn connect(folder: &tempfile::TempDir) -> SqliteConnection {

@@ -107,6 +107,8 @@ impl<M: Mail> Course<'_, M> {
             if self.state.look {
                 self.read_on().await?;
             }
+            let stuck = self.state.outstanding.len() as u64 >= self.window;
+            self.seat.note(self.state.cursor, stuck);
             let inbound = self.seat.inbound().await;
             self.take_in(inbound).await?;
         }

@@ -40,12 +40,12 @@ pub(crate) struct Frames {
 }
 
 /// Begins the stream, which displaces an older one of the device.
-pub(super) fn open(
+pub(super) async fn open(
     app: &Arc<App>,
     caller: Caller,
     asked: Streaming<ConnectRequest>,
 ) -> Result<Frames, Refusal> {
-    let (events, end_of_events) = stream::open(app, &caller)?.split();
+    let (events, end_of_events) = stream::open(app, &caller).await?.split();
     let (out, frames) = mpsc::channel(READ_AHEAD);
     let (ended, end) = oneshot::channel();
     let course = Course {
