@@ -36,7 +36,7 @@ use crate::limits::{
     CALL_WINDOW, CONNECTION_WINDOW, Limits, MAX_HEADER_LIST_LEN, MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN,
 };
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
-use crate::store::{ReleaseScheduled, Store, Sweep};
+use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store, Sweep};
 use crate::watch::watch;
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
@@ -264,13 +264,14 @@ async fn stay_together(app: Arc<App>, nats: Option<(Nats, mpsc::Receiver<Hint>)>
     tokio::join!(watch(app.clone(), hints_arrive), hinting);
 }
 
-/// Delivers what was to be delivered later, when its time has come.
+/// Delivers what was to be delivered later, when its time has come, and deletes what has expired.
 async fn release(app: Arc<App>) {
     const INTERVAL: Duration = Duration::from_secs(1);
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         ticks.tick().await;
         while let Ok(true) = app.store.write(ReleaseScheduled { now_ms: now_ms() }).await {}
+        while let Ok(true) = app.store.write(ExpireEnvelopes { now_ms: now_ms() }).await {}
     }
 }
 

@@ -67,9 +67,9 @@ impl WriteTogether for Acknowledge {
 }
 
 /// What was deleted of each device's: how many, and their bytes.
-type Deleted = BTreeMap<DeviceId, (i64, i64)>;
+pub(super) type Deleted = BTreeMap<DeviceId, (i64, i64)>;
 
-async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
+pub(super) async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
     let mut deleted = Deleted::new();
     if ids.is_empty() {
         return Ok(deleted);
@@ -88,7 +88,7 @@ async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
 }
 
 /// Takes what is gone out of the counts of its mailboxes.
-async fn uncount(deleted: Deleted, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn uncount(deleted: Deleted, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     let mut rows = Rows::default();
     for (device, (messages, bytes)) in deleted {
         rows.push([device.into(), messages.into(), bytes.into()]);

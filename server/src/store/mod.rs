@@ -7,6 +7,7 @@
 mod accounts;
 mod db;
 mod deposit;
+mod expiry;
 mod kem_prekeys;
 mod mailbox;
 mod open;
@@ -26,6 +27,7 @@ use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
+pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use mailbox::{Acknowledge, OpenStream, StoredEnvelope};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};

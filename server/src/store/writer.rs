@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_told_of_success_when_the_commit_fails() {
+    async fn a_change_that_spoils_the_commit_does_not_take_the_others_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let writer = writer(&folder).await;
         let outcomes = together(
@@ -433,11 +433,14 @@ mod tests {
             ],
         )
         .await;
-        assert_eq!(outcomes, [Err(WriteError::Failed); 3]);
-        assert_eq!(numbers(&folder).await, [0_i64; 0]);
+        assert_eq!(
+            outcomes,
+            [Ok(1), Err(WriteError::Failed), Err(WriteError::Refused(3))]
+        );
+        assert_eq!(numbers(&folder).await, [1]);
         // And the writer goes on.
         assert_eq!(writer.submit(Put(5, Then::Succeed)).await, Ok(5));
-        assert_eq!(numbers(&folder).await, [5]);
+        assert_eq!(numbers(&folder).await, [1, 5]);
         writer.close().await;
     }
 

@@ -16,8 +16,8 @@ pub(crate) async fn add_device(database: &Path, device: &Device, second: DeviceI
         .await
         .unwrap();
     query(
-        "INSERT INTO devices (id, account, position, identity_key, binding_statement, binding_signature) \
-         SELECT ?, account, 1, ?, binding_statement, binding_signature FROM devices WHERE id = ?",
+        "INSERT INTO devices (id, account, position, identity_key, since_version, binding_statement, \
+         binding_signature) SELECT ?, account, 1, ?, 2, binding_statement, binding_signature FROM devices WHERE id = ?",
     )
     .bind(second.as_bytes().as_slice())
     .bind(second.as_bytes().repeat(2))

@@ -1,6 +1,8 @@
 //! Mailboxes: what is sent arrives, in order, and waits until it is acknowledged.
 
+mod connecting;
 mod delivering;
+mod flags;
 mod keeping;
 mod sending;
 
