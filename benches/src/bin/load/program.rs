@@ -1,6 +1,6 @@
 //! The server as its operators run it: a process of its own.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -73,8 +73,10 @@ async fn announced(stdout: &mut Lines<BufReader<ChildStdout>>) -> (SocketAddr, b
             if let Some((_, rest)) = line.split_once(scheme)
                 && found.is_none()
             {
-                let address = rest.split_whitespace().next().unwrap();
-                found = Some((address.parse().unwrap(), tls));
+                // A name may stand there; the port is what is not known beforehand.
+                let authority = rest.split([' ', '/', ';', ',']).next().unwrap();
+                let port = authority.rsplit(':').next().unwrap().parse().unwrap();
+                found = Some((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), tls));
             }
         }
         if line.contains("To stop") {

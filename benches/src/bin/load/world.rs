@@ -113,7 +113,13 @@ fn settings(folder: &TempDir, certificates: &Certificates) -> Vec<(&'static str,
         ("SOTTOVOCE_LISTEN", text("127.0.0.1:0")),
         ("SOTTOVOCE_DATA_DIR", path(&folder.path().join("data"))),
         ("SOTTOVOCE_REGISTRATION", text("open")),
-        ("SOTTOVOCE_LOG_LEVEL", text("warn")),
+        ("SOTTOVOCE_TLS__CERTIFICATE", path(&certificates.chain)),
+        ("SOTTOVOCE_TLS__KEY", path(&certificates.key)),
+        ("SOTTOVOCE_LOG__LEVEL", text("warn")),
+        // One address, and devices that do in a second what people do in a day.
+        ("SOTTOVOCE_LIMITS__RATES__SCALE", text("100000")),
+        ("SOTTOVOCE_LIMITS__MAX_RECEIPTS_PER_DEVICE", text("10000000")),
+        ("SOTTOVOCE_LIMITS__MAX_STREAMS", text("20000")),
     ]
 }
 
