@@ -10,7 +10,7 @@ use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
 use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 use zeroize::Zeroizing;
@@ -40,15 +40,24 @@ pub(crate) struct Transport {
 pub(crate) struct Token(MetadataValue<Ascii>);
 
 impl Transport {
-    pub(crate) fn new(server: &str) -> Result<Self, OpenError> {
+    /// For an `https` server, `roots` is whom to believe that it is that server; without them, whom the
+    /// system believes.
+    pub(crate) fn new(server: &str, roots: Option<&Roots>) -> Result<Self, OpenError> {
         let uri: Uri = server.parse().map_err(|_| OpenError::ServerUrl)?;
-        if uri.scheme_str() != Some("http") {
-            return Err(OpenError::ServerUrl);
-        }
-        if !is_this_machine(uri.host().ok_or(OpenError::ServerUrl)?) {
-            return Err(OpenError::PlaintextNetwork);
-        }
-        let channel = Endpoint::from(uri)
+        let host = uri.host().ok_or(OpenError::ServerUrl)?;
+        let endpoint = match uri.scheme_str() {
+            Some("https") => {
+                let tls = match roots {
+                    Some(roots) => ClientTlsConfig::new().ca_certificates(roots.certificates()),
+                    None => ClientTlsConfig::new().with_native_roots(),
+                };
+                Endpoint::from(uri).tls_config(tls).map_err(|_| OpenError::Tls)?
+            }
+            Some("http") if is_this_machine(host) => Endpoint::from(uri),
+            Some("http") => return Err(OpenError::PlaintextNetwork),
+            _ => return Err(OpenError::ServerUrl),
+        };
+        let channel = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_while_idle(true)

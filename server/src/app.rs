@@ -6,9 +6,12 @@ use sottovoce_statements::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Challenges;
+use crate::blocks::BlockList;
 use crate::config::Registration;
 use crate::hub::Hub;
 use crate::limits::Limits;
+use crate::prefix::AddressPrefix;
+use crate::rates::Rates;
 use crate::store::Store;
 
 /// The state behind all services.
@@ -20,6 +23,9 @@ pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) hub: Hub,
     pub(crate) challenges: Challenges,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) blocks: Arc<BlockList>,
+    pub(crate) trusted_proxies: Vec<AddressPrefix>,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }

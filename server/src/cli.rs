@@ -85,7 +85,7 @@ impl ServeOptions {
             },
             allow_plaintext_network: self.insecure_allow_plaintext_network,
             database: self.database.map_or(default.database, Database::Postgres),
-            limits: default.limits,
+            ..default
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What the tests share: a server in this process, devices that sign by hand, raw calls.
 
+mod certificates;
 mod database;
 mod device;
+pub(crate) mod h2;
 mod program;
 mod raw;
 
+pub(crate) use certificates::Authority;
 pub(crate) use database::{add_device, dump, expire_tokens, hold_the_write_lock};
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
