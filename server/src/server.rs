@@ -265,7 +265,13 @@ async fn release(app: Arc<App>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::BlockedPrefix;
     use crate::store::{Tx, Write, WriteError};
+    use sottovoce_proto::v1::GetServerInfoRequest;
+    use sottovoce_proto::v1::server_service_client::ServerServiceClient;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tonic_types::StatusExt;
 
     struct Broken;
 
@@ -292,5 +298,64 @@ mod tests {
         assert_eq!(app.store.write(Broken).await, Err(WriteError::Failed));
         let ended = tokio::time::timeout(Duration::from_secs(5), serving).await;
         assert!(matches!(ended.unwrap().unwrap(), Err(ServeError::Writer)));
+    }
+
+    #[tokio::test]
+    async fn who_is_blocked_is_cut_off_and_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: folder.path().join("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            trusted_proxies: vec!["127.0.0.2".parse().unwrap()],
+            ..Config::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let (app, address) = (server.app.clone(), server.local_addr());
+        let _serving = AbortOnDropHandle::new(tokio::spawn(server.serve(std::future::pending())));
+        let mut open = TcpStream::connect(address).await.unwrap();
+        open.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut settings = [0; 9];
+        open.read_exact(&mut settings).await.unwrap();
+        app.blocks.replace(vec![BlockedPrefix {
+            prefix: "127.0.0.0/8".parse().unwrap(),
+            until_ms: Some(now_ms() + 3_600_000),
+        }]);
+        let is_closed = async |mut socket: TcpStream| {
+            let closed = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut Vec::new()));
+            closed.await.is_ok()
+        };
+        assert!(is_closed(open).await);
+        assert!(is_closed(TcpStream::connect(address).await.unwrap()).await);
+        app.blocks.replace(Vec::new());
+        let mut back = TcpStream::connect(address).await.unwrap();
+        back.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        back.read_exact(&mut settings).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_blocked_is_refused_behind_a_proxy_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: folder.path().join("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..Config::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let (app, address) = (server.app.clone(), server.local_addr());
+        let _serving = AbortOnDropHandle::new(tokio::spawn(server.serve(std::future::pending())));
+        app.blocks.replace(vec![BlockedPrefix {
+            prefix: "192.0.2.0/24".parse().unwrap(),
+            until_ms: None,
+        }]);
+        let mut client = ServerServiceClient::connect(format!("http://{address}")).await.unwrap();
+        let mut call = async |from: &str| {
+            let mut request = tonic::Request::new(GetServerInfoRequest {});
+            request.metadata_mut().insert("x-forwarded-for", from.parse().unwrap());
+            let answer = client.get_server_info(request).await;
+            answer.map(drop).map_err(|status| status.get_details_error_info().unwrap().reason)
+        };
+        assert_eq!(call("192.0.2.7").await.unwrap_err(), "BLOCKED");
+        assert_eq!(call("198.51.100.7").await, Ok(()));
     }
 }

@@ -232,3 +232,70 @@ impl Hangups {
         std::future::pending().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::time::Instant;
+
+    fn write_certificate(folder: &Path) -> TlsFiles {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let files = TlsFiles {
+            certificate: folder.join("certificate.pem"),
+            key: folder.join("key.pem"),
+        };
+        std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        files
+    }
+
+    fn served(certificate: &Certificate) -> Vec<u8> {
+        certificate.current.read().unwrap().cert[0].to_vec()
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_hangup_has_the_files_looked_at_at_once() {
+        // From here on the signal does not end this process.
+        let _listening = Hangups::listen();
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = Certificate::load(write_certificate(folder.path())).await.unwrap();
+        let old = served(&certificate);
+        let keeping = certificate.clone();
+        let keeping = tokio::spawn(async move { keeping.keep_current().await });
+        // Until it has looked for the first time.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        write_certificate(folder.path());
+        let began = Instant::now();
+        while served(&certificate) == old {
+            assert!(began.elapsed() < LOOK_PAUSE / 2, "it was not the signal");
+            let pid = std::process::id();
+            let sent = std::process::Command::new("sh").args(["-c", &format!("kill -HUP {pid}")]).status();
+            assert!(sent.unwrap().success());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        keeping.abort();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_not_used_and_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write_certificate(folder.path());
+        let certificate = Certificate::load(files.clone()).await.unwrap();
+        let old = served(&certificate);
+        let mut known = None;
+        certificate.look(&mut known).await;
+        for broken in [&b""[..], b"nonsense"] {
+            std::fs::write(&files.key, broken).unwrap();
+            certificate.look(&mut known).await;
+            assert_eq!(served(&certificate), old);
+        }
+        std::fs::remove_file(&files.key).unwrap();
+        certificate.look(&mut known).await;
+        assert_eq!((served(&certificate), known), (old.clone(), None));
+        write_certificate(folder.path());
+        certificate.look(&mut known).await;
+        assert_ne!(served(&certificate), old);
+    }
+}

@@ -66,8 +66,7 @@ impl Rates {
         draw(self.addresses.get(kind as usize), &peer.together(), 1)
     }
 
-    /// Draws from the bucket of an account that a call is about, whoever makes it. To be asked once it is
-    /// known that the account exists: buckets of accounts that do not are a waste of room.
+    /// Draws from the bucket of an account that a call is about, whoever makes it.
     pub(crate) fn recipient(&self, kind: AccountRate, account: &Address) -> Result<(), Refusal> {
         let digest: [u8; 32] = Sha256::digest(account.as_str().as_bytes()).into();
         let mut key = [0; 16];
