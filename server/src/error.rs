@@ -40,7 +40,10 @@ pub enum StartError {
     #[error("the web origins cannot be used")]
     WebOrigin(#[from] WebOriginError),
     /// Listening beyond this machine without TLS was not allowed.
-    #[error("{address} can be reached from other machines, and connections would not be encrypted")]
+    #[error(
+        "{address} can be reached from other machines, and without a certificate this server \
+         does not encrypt connections"
+    )]
     PlaintextNetwork {
         /// The address asked for.
         address: SocketAddr,

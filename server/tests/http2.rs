@@ -8,7 +8,7 @@ use sottovoce_proto::v1::SubscribeRequest;
 use crate::common::h2::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, call_headers,
 };
-use crate::common::{Device, TestServer};
+use crate::common::{Device, TestServer, with_token};
 
 const BEGIN: &str = "/sottovoce.v1.AuthService/BeginAuthentication";
 const SUBSCRIBE: &str = "/sottovoce.v1.MailboxService/Subscribe";
@@ -91,8 +91,11 @@ async fn a_client_that_takes_nothing_of_an_answer_is_cut_off() {
     let clients = server.connect().await;
     let alice = Device::named("alice");
     let token = alice.join(&clients).await;
+    let bob = Device::named("bob").join(&clients).await;
+    let letter = Device::letter(&alice, 1, &[7; 100_000]);
+    clients.mailbox.clone().send(with_token(&bob, letter)).await.unwrap();
     let authorization = format!("Bearer {token}");
-    for window in [0, 3] {
+    for window in [0, 20_000] {
         let mut frames = Frames::connect(server.address, &[(INITIAL_WINDOW, window)]).await;
         let headers = call_headers(SUBSCRIBE, &[("authorization", &authorization)]);
         frames.send(HEADERS, END_HEADERS, 1, &headers).await.unwrap();

@@ -10,6 +10,8 @@ mod common;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod kem_prekeys;
 #[cfg(test)]
 mod kill;

@@ -1,11 +1,12 @@
 //! Answers that their client does not take. The HTTP library asks for the next piece of an answer as soon
 //! as the client has room for it; while it does not ask, the piece before it is held in memory. A client
 //! that never reads, or never opens its window, is cut off here: it may well answer pings meanwhile.
+//! Pieces are small, for of one that is begun the rest is out of sight.
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
@@ -14,6 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
+
+/// Longest piece handed over, in bytes: a frame of HTTP/2 (RFC 9113 section 4.2).
+const PIECE_LEN: usize = 16 * 1024;
 
 /// The pieces of one connection's answers that were handed over and after which none was asked for.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ struct HandedOver {
 #[derive(Debug)]
 pub(crate) struct Taken {
     body: Body,
+    /// What of a piece of the body is yet to be handed over.
+    rest: Bytes,
     stalls: Arc<Stalls>,
     waiting: Option<u64>,
 }
@@ -80,6 +86,7 @@ impl Taken {
     pub(crate) fn new(body: Body, stalls: Arc<Stalls>) -> Self {
         Self {
             body,
+            rest: Bytes::new(),
             stalls,
             waiting: None,
         }
@@ -101,21 +108,34 @@ impl http_body::Body for Taken {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.asked();
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && frame.is_data()
-        {
-            self.waiting = Some(self.stalls.begin());
+        if self.rest.is_empty() {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
         }
-        polled
+        let length = self.rest.len().min(PIECE_LEN);
+        let piece = self.rest.split_to(length);
+        self.waiting = Some(self.stalls.begin());
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 
@@ -161,6 +181,21 @@ mod tests {
         drop(gone);
         let watch = tokio::time::timeout(PATIENCE * 100, stalls.longer_than(PATIENCE));
         assert!(watch.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_long_piece_is_handed_over_in_short_ones() {
+        let whole = Bytes::from(vec![7; 3 * PIECE_LEN + 1]);
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let frames = [Ok::<_, Status>(Frame::data(whole.clone())), Ok(Frame::trailers(trailers))];
+        let body = Body::new(StreamBody::new(stream::iter(frames)));
+        let mut body = Taken::new(body, Arc::default());
+        let mut lengths = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            lengths.push(frame.data_ref().map_or(0, Bytes::len));
+        }
+        assert_eq!(lengths, [PIECE_LEN, PIECE_LEN, PIECE_LEN, 1, 0]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ use sottovoce_server::{Config, Limits, Server};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -115,13 +115,24 @@ impl Clients {
         let channel = Endpoint::from_shared(format!("http://{address}"))?
             .connect()
             .await?;
-        Ok(Self {
+        Ok(Self::over(channel))
+    }
+
+    /// Over TLS, to a server of this machine that `authority` vouches for.
+    pub(crate) async fn connect_tls(address: SocketAddr, authority: &Authority) -> Self {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+        let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
+        Self::over(endpoint.tls_config(tls).unwrap().connect().await.unwrap())
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self {
             accounts: AccountServiceClient::new(channel.clone()),
             auth: AuthServiceClient::new(channel.clone()),
             prekeys: PrekeyServiceClient::new(channel.clone()),
             mailbox: MailboxServiceClient::new(channel.clone()),
             channel,
-        })
+        }
     }
 }
 
