@@ -66,7 +66,7 @@ impl Client {
     /// registering the same address again goes on with them; after any other error it is as it was. The
     /// same holds when the future is dropped before it is done: registering again goes on.
     pub async fn register(config: Config, address: &Address) -> Result<(Self, Events), RegisterError> {
-        let transport = Transport::new(&config.server)?;
+        let transport = Transport::new(&config.server, config.roots.as_ref())?;
         let mut store = Store::open(&config.store, &config.key).await?;
         let engine = match registered(&mut store, &transport, address).await {
             Ok(engine) => engine,
@@ -84,7 +84,7 @@ impl Client {
     /// # Errors
     /// [`OpenError`], and nothing is changed.
     pub async fn open(config: Config) -> Result<(Self, Events), OpenError> {
-        let transport = Transport::new(&config.server)?;
+        let transport = Transport::new(&config.server, config.roots.as_ref())?;
         let mut store = Store::open(&config.store, &config.key).await?;
         match load(&mut store).await {
             Ok(Some(engine)) if engine.registration().is_none() => Ok(start(engine, store, transport)),

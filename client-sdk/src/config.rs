@@ -8,12 +8,31 @@ use zeroize::Zeroizing;
 /// Where the server is, where the client keeps its records, and what seals them.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The server's URL, for example `http://127.0.0.1:7443`. Plain `http` reaches this machine only.
+    /// The server's URL, for example `https://chat.example:7443`. Plain `http` reaches this machine only.
     pub server: String,
+    /// Whom to believe that a server is the one it says it is, over `https`; `None` for whom the system
+    /// believes.
+    pub roots: Option<Roots>,
     /// The client's SQLite file. Made if it is not there; used by one client at a time.
     pub store: PathBuf,
     /// What the file is sealed with.
     pub key: StoreKey,
+}
+
+/// Certificates of those who vouch for servers (RFC 5280, "trust anchors").
+#[derive(Clone, Debug)]
+pub struct Roots(String);
+
+impl Roots {
+    /// One or more certificates in PEM (RFC 7468).
+    #[must_use]
+    pub fn pem(pem: &str) -> Self {
+        Self(pem.to_owned())
+    }
+
+    pub(crate) fn as_pem(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What a client's records are sealed with.

@@ -120,7 +120,7 @@ mod tests {
     #[tokio::test]
     async fn more_calls_than_may_run_wait_and_so_does_the_stream() {
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let transport = Transport::new(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
+        let transport = Transport::new(&format!("http://{}", silent.local_addr().unwrap()), None).unwrap();
         let (stream, deliveries) = mpsc::channel(1);
         let mut connection = Connection::new(transport, Token::new("token").unwrap(), deliveries);
         connection.make(calls(RUNNING + 10));

@@ -15,6 +15,9 @@ pub enum OpenError {
     /// everyone on the way.
     #[error("plain http is for servers on this machine only")]
     PlaintextNetwork,
+    /// The roots hold no certificate, or this system has none that it believes.
+    #[error("there is no certificate to believe a server by")]
+    Roots,
     /// The store's file cannot be made, read or written.
     #[error("the store cannot be opened")]
     Store(#[source] sqlx::Error),

@@ -20,6 +20,7 @@
 //!
 //! let config = |name: &str| Config {
 //!     server: url.clone(),
+//!     roots: None, // for https: whom the system believes
 //!     store: dir.path().join(name),
 //!     key: StoreKey::passphrase("correct horse battery staple"),
 //! };
@@ -55,7 +56,7 @@ mod store;
 mod transport;
 
 pub use client::{Client, Events, Status};
-pub use config::{Config, StoreKey};
+pub use config::{Config, Roots, StoreKey};
 pub use error::{ClientError, OpenError, RegisterError};
 pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
 pub use sottovoce_engine::{

@@ -10,11 +10,12 @@ use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
 use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 use zeroize::Zeroizing;
 
+use crate::config::Roots;
 use crate::error::OpenError;
 
 /// A server that takes longer to connect to is taken for unreachable.
@@ -29,6 +30,9 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Largest message taken from a server: the largest envelope, with room.
 const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 
+/// How a certificate begins in PEM (RFC 7468 section 5.1).
+const BEGIN_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// A connection to one server, made when first needed and again when lost.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
@@ -40,15 +44,28 @@ pub(crate) struct Transport {
 pub(crate) struct Token(MetadataValue<Ascii>);
 
 impl Transport {
-    pub(crate) fn new(server: &str) -> Result<Self, OpenError> {
+    /// For an `https` server, `roots` is whom to believe that it is that server; without them, whom the
+    /// system believes.
+    pub(crate) fn new(server: &str, roots: Option<&Roots>) -> Result<Self, OpenError> {
         let uri: Uri = server.parse().map_err(|_| OpenError::ServerUrl)?;
-        if uri.scheme_str() != Some("http") {
-            return Err(OpenError::ServerUrl);
-        }
-        if !is_this_machine(uri.host().ok_or(OpenError::ServerUrl)?) {
-            return Err(OpenError::PlaintextNetwork);
-        }
-        let channel = Endpoint::from(uri)
+        let host = uri.host().ok_or(OpenError::ServerUrl)?;
+        let endpoint = match uri.scheme_str() {
+            Some("https") => {
+                let tls = match roots.map(Roots::as_pem) {
+                    Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                    None => ClientTlsConfig::new().with_native_roots(),
+                };
+                // With no certificate at all it would believe nobody, and never say why.
+                if roots.is_some_and(|roots| !roots.as_pem().contains(BEGIN_CERTIFICATE)) {
+                    return Err(OpenError::Roots);
+                }
+                Endpoint::from(uri).tls_config(tls).map_err(|_| OpenError::Roots)?
+            }
+            Some("http") if is_this_machine(host) => Endpoint::from(uri),
+            Some("http") => return Err(OpenError::PlaintextNetwork),
+            _ => return Err(OpenError::ServerUrl),
+        };
+        let channel = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_while_idle(true)
@@ -195,7 +212,7 @@ mod tests {
             "http://localhost:7443",
             "http://[::1]:7443",
         ] {
-            assert!(Transport::new(near).is_ok(), "{near}");
+            assert!(Transport::new(near, None).is_ok(), "{near}");
         }
         for far in [
             "http://192.0.2.1:7443",
@@ -203,22 +220,31 @@ mod tests {
             "http://localhost.example",
         ] {
             assert!(
-                matches!(Transport::new(far), Err(OpenError::PlaintextNetwork)),
+                matches!(Transport::new(far, None), Err(OpenError::PlaintextNetwork)),
                 "{far}"
             );
         }
-        for wrong in ["", "127.0.0.1:7443", "ftp://localhost", "https://chat.example"] {
+        for wrong in ["", "127.0.0.1:7443", "ftp://localhost"] {
             assert!(
-                matches!(Transport::new(wrong), Err(OpenError::ServerUrl)),
+                matches!(Transport::new(wrong, None), Err(OpenError::ServerUrl)),
                 "{wrong}"
             );
         }
     }
 
     #[tokio::test]
+    async fn roots_hold_a_certificate() {
+        let server = "https://chat.example";
+        for nothing in ["", "nonsense", "-----BEGIN CERTIFICATE-----\n?"] {
+            let transport = Transport::new(server, Some(&Roots::pem(nothing)));
+            assert!(matches!(transport, Err(OpenError::Roots)), "{nothing}");
+        }
+    }
+
+    #[tokio::test]
     async fn an_answer_that_begins_and_never_ends_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let transport = Transport::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let transport = Transport::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
         let call = tokio::spawn(async move { transport.begin_authentication(vec![1; 16]).await });
         let (mut server, _) = listener.accept().await.unwrap();
         // RFC 9113: a SETTINGS frame, then HEADERS of stream 1 with `:status 200` (RFC 7541, index 8).

@@ -203,6 +203,7 @@ fn store(folder: &Path, name: &str) -> String {
 fn config(url: &str, store: &str) -> Config {
     Config {
         server: url.to_owned(),
+        roots: None,
         store: store.into(),
         key: StoreKey::raw([7; 32]),
     }

@@ -6,9 +6,12 @@ use sottovoce_statements::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Challenges;
+use crate::blocks::BlockList;
 use crate::config::Registration;
 use crate::hub::Hub;
 use crate::limits::Limits;
+use crate::prefix::AddressPrefix;
+use crate::rates::Rates;
 use crate::store::Store;
 
 /// The state behind all services.
@@ -22,6 +25,9 @@ pub(crate) struct App {
     /// Whether other nodes may share the database.
     pub(crate) several_nodes: bool,
     pub(crate) challenges: Challenges,
+    pub(crate) rates: Arc<Rates>,
+    pub(crate) blocks: Arc<BlockList>,
+    pub(crate) trusted_proxies: Vec<AddressPrefix>,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }

@@ -5,6 +5,8 @@
 //! it. So the parts are counted in the bytes; and as nothing is decoded before the end of the body, who
 //! withholds the end makes the server hold the bytes it was sent and no more.
 
+mod frames;
+
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -14,59 +16,125 @@ use sottovoce_proto::v1::ErrorReason;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 
-use crate::limits::MAX_REQUEST_PARTS;
+use crate::calls::Call;
 use crate::refusal::Refusal;
+
+pub(crate) use frames::Frames;
 
 /// A flag byte and a length, before every message (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX_LEN: usize = 5;
 
-/// The one message of `body`, to be decoded. Refused when it is longer than `max_message` bytes, when
-/// it has more than [`MAX_REQUEST_PARTS`] fields, and when nothing more of it comes for `patience`.
-pub(crate) async fn read(mut body: Body, max_message: usize, patience: Duration) -> Result<Body, Refusal> {
-    let mut bytes = BytesMut::new();
-    let mut deadline = Instant::now() + patience;
-    while let Some(frame) = timeout_at(deadline, body.frame())
-        .await
-        .map_err(|_| Refusal::because(ErrorReason::DeadlineExceeded))?
-    {
-        let Ok(data) = frame.map_err(|_| malformed())?.into_data() else {
-            continue;
-        };
-        if data.is_empty() {
-            continue;
-        }
-        deadline = Instant::now() + patience;
-        let began = bytes.len() >= PREFIX_LEN;
-        if bytes.len().saturating_add(data.len()) > max_message.saturating_add(PREFIX_LEN) {
-            return Err(Refusal::too_large("request", max_message));
-        }
-        bytes.extend_from_slice(&data);
-        if !began && let Some((_, length)) = prefix(&bytes) {
-            if length > max_message {
-                return Err(Refusal::too_large("request", max_message));
-            }
-            // Instead of doubling as it grows; what is announced and never sent is never touched.
-            bytes.reserve(length.saturating_add(PREFIX_LEN).saturating_sub(bytes.len()));
-        }
-    }
-    let bytes = bytes.freeze();
-    check(&bytes)?;
-    Ok(Body::new(Full::new(bytes)))
+/// A body whose message has said how long it is.
+pub(crate) struct Begun {
+    body: Body,
+    bytes: BytesMut,
+    length: usize,
+    bounds: Bounds,
 }
 
-/// One message, as long as it says, of few parts.
-fn check(body: &Bytes) -> Result<(), Refusal> {
-    let (flag, length) = prefix(body).ok_or_else(malformed)?;
-    let mut message = body.clone();
-    message.advance(PREFIX_LEN);
-    if message.len() != length {
-        return Err(malformed());
+/// What holds for a message, whatever it says.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    max_message: usize,
+    max_parts: usize,
+    within: &'static [u32],
+    /// How long nothing more of it may come.
+    patience: Duration,
+}
+
+/// Reads the beginning of the one message of `body`. Refused when it is longer than the call allows, and
+/// when nothing more of it comes for `patience`.
+pub(crate) async fn begin(body: Body, call: &Call, patience: Duration) -> Result<Begun, Refusal> {
+    let mut begun = Begun {
+        body,
+        bytes: BytesMut::new(),
+        length: 0,
+        bounds: Bounds::of(call, patience),
+    };
+    while begun.bytes.len() < PREFIX_LEN {
+        if !begun.read_more().await? {
+            return Err(malformed());
+        }
     }
-    // The gRPC library refuses whatever is flagged: it was told to read no compression.
-    if flag == 0 && parts(message).ok_or_else(malformed)? > MAX_REQUEST_PARTS {
-        return Err(Refusal::too_large("request.fields", MAX_REQUEST_PARTS));
+    let (_, length) = prefix(&begun.bytes).ok_or_else(malformed)?;
+    begun.bounds.check_length(length)?;
+    begun.length = length;
+    Ok(begun)
+}
+
+impl Begun {
+    /// How long the message says it is, in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
-    Ok(())
+
+    /// The whole body, to be decoded. Refused when it is not one message of that length, and when it has
+    /// more parts than the call allows.
+    pub(crate) async fn finish(mut self) -> Result<Body, Refusal> {
+        let missing = self.length.saturating_add(PREFIX_LEN).saturating_sub(self.bytes.len());
+        // Instead of doubling as it grows; what is announced and never sent is never touched.
+        self.bytes.reserve(missing);
+        while self.read_more().await? {}
+        let bytes = self.bytes.freeze();
+        self.bounds.check(&bytes)?;
+        Ok(Body::new(Full::new(bytes)))
+    }
+
+    /// False at the end.
+    async fn read_more(&mut self) -> Result<bool, Refusal> {
+        let deadline = Instant::now() + self.bounds.patience;
+        let out_of_time = |_| Refusal::because(ErrorReason::DeadlineExceeded);
+        while let Some(frame) = timeout_at(deadline, self.body.frame()).await.map_err(out_of_time)? {
+            let Ok(data) = frame.map_err(|_| malformed())?.into_data() else {
+                continue;
+            };
+            // Empty pieces are no progress.
+            if data.is_empty() {
+                continue;
+            }
+            let most = self.bounds.max_message.saturating_add(PREFIX_LEN);
+            if self.bytes.len().saturating_add(data.len()) > most {
+                return Err(Refusal::too_large("request", self.bounds.max_message));
+            }
+            self.bytes.extend_from_slice(&data);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+impl Bounds {
+    fn of(call: &Call, patience: Duration) -> Self {
+        Self {
+            max_message: call.max_request,
+            max_parts: call.max_parts,
+            within: call.within,
+            patience,
+        }
+    }
+
+    fn check_length(&self, length: usize) -> Result<(), Refusal> {
+        if length > self.max_message {
+            return Err(Refusal::too_large("request", self.max_message));
+        }
+        Ok(())
+    }
+
+    /// One message, as long as it says, of few parts.
+    fn check(&self, body: &Bytes) -> Result<(), Refusal> {
+        let (flag, length) = prefix(body).ok_or_else(malformed)?;
+        let mut message = body.clone();
+        message.advance(PREFIX_LEN);
+        if message.len() != length {
+            return Err(malformed());
+        }
+        let mut room = self.max_parts;
+        // The gRPC library refuses whatever is flagged: it was told to read no compression.
+        if flag == 0 && !count_parts(message, self.within, &mut room).ok_or_else(malformed)? {
+            return Err(Refusal::too_large("request.fields", self.max_parts));
+        }
+        Ok(())
+    }
 }
 
 fn prefix(body: &[u8]) -> Option<(u8, usize)> {
@@ -74,13 +142,17 @@ fn prefix(body: &[u8]) -> Option<(u8, usize)> {
     Some((flag, usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?))
 }
 
-/// How many fields there are at the top level, each element of a repeated one counted; not further than
-/// one beyond the limit. No request repeats anything deeper than that. `None` when it is no protobuf.
-fn parts(mut message: Bytes) -> Option<usize> {
-    let mut parts = 0;
-    while message.has_remaining() && parts <= MAX_REQUEST_PARTS {
-        parts += 1;
-        let length = match decode_key(&mut message).ok()?.1 {
+/// Takes one off `room` for each field, each element of a repeated one counted, and for those within the
+/// fields of these numbers; false as soon as there is no room for another. `None` when it is no protobuf.
+/// No request repeats anything deeper than that.
+fn count_parts(mut message: Bytes, within: &[u32], room: &mut usize) -> Option<bool> {
+    while message.has_remaining() {
+        match room.checked_sub(1) {
+            Some(rest) => *room = rest,
+            None => return Some(false),
+        }
+        let (number, kind) = decode_key(&mut message).ok()?;
+        let length = match kind {
             WireType::Varint => {
                 decode_varint(&mut message).ok()?;
                 0
@@ -91,12 +163,16 @@ fn parts(mut message: Bytes) -> Option<usize> {
             // What is in a group is counted as if it were not: no message of ours has groups.
             WireType::StartGroup | WireType::EndGroup => 0,
         };
-        match usize::try_from(length) {
-            Ok(length) if length <= message.remaining() => message.advance(length),
-            _ => return None,
+        let length = usize::try_from(length).ok().filter(|length| *length <= message.remaining())?;
+        let field = message.split_to(length);
+        if kind == WireType::LengthDelimited
+            && within.contains(&number)
+            && !count_parts(field, &[], room)?
+        {
+            return Some(false);
         }
     }
-    Some(parts)
+    Some(true)
 }
 
 fn malformed() -> Refusal {
@@ -106,11 +182,13 @@ fn malformed() -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::Token;
+    use crate::limits::{MAX_BATCH_PARTS, MAX_REQUEST_PARTS};
     use futures_util::stream::{self, StreamExt};
     use http_body::Frame;
     use http_body_util::StreamBody;
     use prost::Message;
-    use sottovoce_proto::v1::{AcknowledgeRequest, SendRequest};
+    use sottovoce_proto::v1::{AcknowledgeRequest, DeviceMessage, SendBatchRequest, SendRequest};
 
     const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -127,6 +205,21 @@ mod tests {
         } else {
             Body::new(StreamBody::new(pieces.chain(stream::pending())))
         }
+    }
+
+    fn call(max_request: usize) -> Call {
+        Call {
+            path: "",
+            token: Token::Ignored,
+            max_request,
+            max_parts: MAX_REQUEST_PARTS,
+            within: &[],
+            streamed: false,
+        }
+    }
+
+    async fn read(body: Body, max_request: usize, patience: Duration) -> Result<Body, Refusal> {
+        begin(body, &call(max_request), patience).await?.finish().await
     }
 
     async fn read_whole(message: &[u8]) -> Result<Bytes, Refusal> {
@@ -169,6 +262,32 @@ mod tests {
                 Refusal::too_large("request.fields", MAX_REQUEST_PARTS)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_repeated_within_a_batch_is_counted_too() {
+        let batch = Call::at("/sottovoce.v1.MailboxService/SendBatch").unwrap();
+        let read = async |sends: usize, messages: usize| {
+            let send = SendRequest {
+                messages: vec![DeviceMessage::default(); messages],
+                ..SendRequest::default()
+            };
+            let request = SendBatchRequest {
+                sends: vec![send; sends],
+            };
+            let body = body(vec![framed(&request.encode_to_vec())], true);
+            begin(body, batch, PATIENCE).await?.finish().await.map(drop)
+        };
+        assert_eq!(read(64, 16).await, Ok(()));
+        assert_eq!(
+            read(1, MAX_BATCH_PARTS).await,
+            Err(Refusal::too_large("request.fields", MAX_BATCH_PARTS))
+        );
+        assert_eq!(read(1, MAX_BATCH_PARTS - 1).await, Ok(()));
+        assert_eq!(
+            read(2, MAX_BATCH_PARTS / 2).await,
+            Err(Refusal::too_large("request.fields", MAX_BATCH_PARTS))
+        );
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Every call of the protocol: whether it needs a token, and how large its request may be.
 
 use crate::limits::{
-    MAX_FRAME_LEN, MAX_GRANT_REQUEST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_REQUEST_LEN,
-    MAX_POST_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_REQUEST_LEN,
+    MAX_BATCH_PARTS, MAX_FRAME_LEN, MAX_GRANT_REQUEST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_REQUEST_LEN,
+    MAX_POST_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_REQUEST_LEN, MAX_REQUEST_PARTS,
 };
 
 /// One call of the protocol.
@@ -13,6 +13,11 @@ pub(crate) struct Call {
     pub(crate) token: Token,
     /// Largest request message, in bytes.
     pub(crate) max_request: usize,
+    /// Most fields of a request message, each element of a repeated one counted, also within those named
+    /// in `within`.
+    pub(crate) max_parts: usize,
+    /// Numbers of the fields that are messages which repeat something themselves.
+    pub(crate) within: &'static [u32],
     /// The request is a stream of messages, each at most that long.
     pub(crate) streamed: bool,
 }
@@ -70,11 +75,19 @@ const CALLS: &[Call] = &[
     with_token("/sottovoce.v1.ChannelService/Post", MAX_POST_REQUEST_LEN),
     with_token("/sottovoce.v1.MailboxService/Send", MAX_MAILBOX_REQUEST_LEN),
     without_token("/sottovoce.v1.MailboxService/SendSealed", MAX_MAILBOX_REQUEST_LEN),
-    with_token("/sottovoce.v1.MailboxService/SendBatch", MAX_MAILBOX_REQUEST_LEN),
+    Call {
+        max_parts: MAX_BATCH_PARTS,
+        within: &[1],
+        ..with_token("/sottovoce.v1.MailboxService/SendBatch", MAX_MAILBOX_REQUEST_LEN)
+    },
     with_token("/sottovoce.v1.MailboxService/CancelScheduled", MAX_REQUEST_LEN),
     with_token("/sottovoce.v1.MailboxService/Subscribe", MAX_REQUEST_LEN),
     with_token("/sottovoce.v1.MailboxService/Acknowledge", MAX_REQUEST_LEN),
-    streamed(with_token("/sottovoce.v1.MailboxService/Connect", MAX_FRAME_LEN)),
+    Call {
+        within: &[1, 2],
+        streamed: true,
+        ..with_token("/sottovoce.v1.MailboxService/Connect", MAX_FRAME_LEN)
+    },
     with_token(
         "/sottovoce.v1.PrekeyService/PublishPrekeys",
         MAX_PREKEYS_REQUEST_LEN,
@@ -96,18 +109,13 @@ const fn either_way(path: &'static str, max_request: usize) -> Call {
     call(path, Token::Optional, max_request)
 }
 
-const fn streamed(call: Call) -> Call {
-    Call {
-        streamed: true,
-        ..call
-    }
-}
-
 const fn call(path: &'static str, token: Token, max_request: usize) -> Call {
     Call {
         path,
         token,
         max_request,
+        max_parts: MAX_REQUEST_PARTS,
+        within: &[],
         streamed: false,
     }
 }
@@ -117,7 +125,7 @@ mod tests {
     use super::*;
     use prost::Message;
     use prost_types::field_descriptor_proto::{Label, Type};
-    use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+    use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
     fn protocol() -> Vec<FileDescriptorProto> {
         FileDescriptorSet::decode(sottovoce_proto::FILE_DESCRIPTOR_SET)
@@ -161,18 +169,31 @@ mod tests {
         assert_eq!(paths, CALLS.len());
     }
 
-    /// What `body::parts` rests on: it counts at the top level only.
+    /// What `body::parts` rests on: it counts at the top level, and one level below where it is told to.
     #[test]
-    fn no_message_inside_a_request_repeats_anything() {
+    fn whatever_a_message_inside_a_request_repeats_is_counted() {
         let files = protocol();
-        let methods = files.iter().flat_map(|file| &file.service);
-        for method in methods.flat_map(|service| &service.method) {
-            let fields = message(&files, method.input_type()).field;
-            for inner in fields.iter().filter(|field| field.r#type() == Type::Message) {
-                for field in message(&files, inner.type_name()).field {
-                    assert_ne!(field.label(), Label::Repeated, "{}", inner.type_name());
-                    assert_ne!(field.r#type(), Type::Message, "{}", inner.type_name());
+        let repeats = |field: &FieldDescriptorProto| field.label() == Label::Repeated;
+        for service in files.iter().flat_map(|file| &file.service) {
+            for method in &service.method {
+                let path = format!("/sottovoce.v1.{}/{}", service.name(), method.name());
+                let mut within = Vec::new();
+                for field in message(&files, method.input_type()).field {
+                    if field.r#type() != Type::Message {
+                        continue;
+                    }
+                    let inner = message(&files, field.type_name()).field;
+                    if inner.iter().any(repeats) {
+                        within.push(u32::try_from(field.number()).unwrap());
+                    }
+                    for deeper in inner.iter().filter(|field| field.r#type() == Type::Message) {
+                        for deepest in message(&files, deeper.type_name()).field {
+                            assert!(!repeats(&deepest), "{path}");
+                            assert_ne!(deepest.r#type(), Type::Message, "{path}");
+                        }
+                    }
                 }
+                assert_eq!(Call::at(&path).unwrap().within, within, "{path}");
             }
         }
     }

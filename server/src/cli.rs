@@ -89,7 +89,7 @@ impl ServeOptions {
             allow_plaintext_network: self.insecure_allow_plaintext_network,
             database: self.database.map_or(default.database, Database::Postgres),
             nats: self.nats,
-            limits: default.limits,
+            ..default
         }
     }
 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use sottovoce_statements::ServerName;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::hints::NatsUrl;
 use crate::limits::Limits;
+use crate::prefix::AddressPrefix;
 
 /// The port the server listens on when told nothing else.
 pub const DEFAULT_PORT: u16 = 7443;
@@ -26,6 +28,9 @@ pub struct Config {
     pub server_name: ServerName,
     /// Whether new accounts are taken. Default [`Registration::Open`].
     pub registration: Registration,
+    /// The certificate and key that connections are encrypted with. Default none: connections are not
+    /// encrypted, and only this machine can reach the server.
+    pub tls: Option<TlsFiles>,
     /// Listen beyond this machine although connections are not encrypted: for closed networks, and
     /// behind a proxy that speaks TLS. Default `false`.
     pub allow_plaintext_network: bool,
@@ -34,8 +39,23 @@ pub struct Config {
     /// Through which several nodes on one PostgreSQL database tell each other that there is something to
     /// look at. Without it they look by themselves, which takes them a second. Default none.
     pub nats: Option<NatsUrl>,
+    /// Origins whose web pages may call, such as `https://chat.example`. Default none.
+    pub web_origins: Vec<String>,
+    /// Proxies whose word is taken for where a call comes from (`x-forwarded-for`), such as `10.0.0.0/8`.
+    /// Default none.
+    pub trusted_proxies: Vec<AddressPrefix>,
     /// How much of everything.
     pub limits: Limits,
+}
+
+/// Where the server's certificate is. Both files are looked at again while the server runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The server's certificate and those that vouch for it, in this order, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key in PEM: PKCS#8, SEC 1 or PKCS#1.
+    pub key: PathBuf,
 }
 
 /// Whether new accounts are taken.
@@ -55,9 +75,12 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             server_name: default_server_name(),
             registration: Registration::default(),
+            tls: None,
             allow_plaintext_network: false,
             database: Database::default(),
             nats: None,
+            web_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
         }
     }

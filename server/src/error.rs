@@ -4,6 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::cors::WebOriginError;
+use crate::tls::TlsError;
+
 /// What stands in the way of [`Server::bind`](crate::Server::bind).
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -33,8 +36,17 @@ pub enum StartError {
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,
+    /// The certificate or its key cannot be used.
+    #[error("connections cannot be encrypted")]
+    Tls(#[from] TlsError),
+    /// An origin is none.
+    #[error("the web origins cannot be used")]
+    WebOrigin(#[from] WebOriginError),
     /// Listening beyond this machine without TLS was not allowed.
-    #[error("{address} can be reached from other machines, and this server does not encrypt connections")]
+    #[error(
+        "{address} can be reached from other machines, and without a certificate this server \
+         does not encrypt connections"
+    )]
     PlaintextNetwork {
         /// The address asked for.
         address: SocketAddr,
@@ -52,12 +64,12 @@ pub enum StartError {
 /// Why a server stopped other than it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The gRPC transport failed.
-    #[error("serving failed")]
-    Transport(#[from] tonic::transport::Error),
     /// The protocol's description, for gRPC reflection, could not be read.
     #[error("the protocol's own description could not be read")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// TLS could not be set up.
+    #[error("connections cannot be encrypted")]
+    Tls(#[from] TlsError),
     /// The database's writer has ended, so that nothing can be acknowledged any more.
     #[error("the database's writer ended by itself")]
     Writer,

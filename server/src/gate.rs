@@ -1,5 +1,6 @@
-//! What every call passes on its way in and out: its time is bounded, its token is checked and its turn
-//! has come before its body is read, the body is read before any of it is decoded, and whatever the gRPC
+//! What every call passes on its way in and out: its time is bounded, where it comes from is not blocked
+//! and has not called too often, its token is checked, its device has not called too often and its turn
+//! has come, all before its body is read; the body is read before any of it is decoded, and whatever the gRPC
 //! library refuses by itself goes out as one of our refusals.
 
 use std::convert::Infallible;
@@ -16,13 +17,15 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use crate::app::App;
 use crate::auth::TokenHash;
-use crate::body;
+use crate::body::{self, Frames};
 use crate::calls::{Call, Token};
 use crate::clock::now_ms;
-use crate::limits::Limits;
+use crate::peer::Peer;
+use crate::rates::AddressRate;
 use crate::refusal::Refusal;
-use crate::store::{Caller, Store};
+use crate::store::Caller;
 use crate::turns::Turns;
 
 /// Taken off a client's deadline, so that the answer arrives before the client stops listening.
@@ -42,20 +45,14 @@ pub(crate) struct Gated<S> {
 /// What the gate knows.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    store: Arc<Store>,
+    app: Arc<App>,
     turns: Turns,
-    timeout: Duration,
-    body_timeout: Duration,
 }
 
 impl GateLayer {
-    pub(crate) fn new(store: Arc<Store>, limits: &Limits) -> Self {
-        Self(Arc::new(Gate {
-            store,
-            turns: Turns::new(limits),
-            timeout: limits.request_timeout,
-            body_timeout: limits.body_timeout,
-        }))
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let turns = Turns::new(&app.limits);
+        Self(Arc::new(Gate { app, turns }))
     }
 }
 
@@ -99,9 +96,9 @@ impl Gate {
     {
         let began = Instant::now();
         let call = Call::at(request.uri().path());
-        let time = client_deadline(request.headers()).map_or(self.timeout, |theirs| {
-            theirs.saturating_sub(ANSWER_MARGIN).min(self.timeout)
-        });
+        let most = self.app.limits.request_timeout;
+        let time = client_deadline(request.headers())
+            .map_or(most, |theirs| theirs.saturating_sub(ANSWER_MARGIN).min(most));
         let answer = tokio::time::timeout(time, self.answer(call, request, inner)).await;
         let response = match answer {
             Ok(Ok(response)) => typed(response, call),
@@ -126,6 +123,7 @@ impl Gate {
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
+        let peer = self.admit(&mut request)?;
         let Some(call) = call else {
             // Health, reflection, or nothing at all: these read little and have limits of their own.
             return served(inner.call(request).await);
@@ -133,33 +131,70 @@ impl Gate {
         if call.token == Token::Needed
             || (call.token == Token::Optional && request.headers().contains_key(AUTHORIZATION))
         {
-            let caller = self.authenticate(request.headers()).await?;
+            let caller = self.authenticate(request.headers(), peer).await?;
+            self.app.rates.call_of_device(call, caller.device)?;
             let _turn = self.turns.of_device(caller.device).await;
             request.extensions_mut().insert(caller);
-            served(inner.call(self.with_body(call, request).await?).await)
-        } else {
-            // Few turns, and their own: no more than these can who has no token put before those who do.
-            let request = {
-                let _reading = self.turns.open_body().await;
-                self.with_body(call, request).await?
+            let request = if call.streamed {
+                self.with_frames(call, request)
+            } else {
+                let (head, body) = request.into_parts();
+                let body = body::begin(body, call, self.app.limits.body_timeout).await?;
+                Request::from_parts(head, body.finish().await?)
             };
+            served(inner.call(request).await)
+        } else {
+            self.app.rates.call_of_stranger(call, peer)?;
+            // Few turns, and their own: no more than these can who has no token put before those who do.
+            let request = self.with_strangers_body(call, request, peer).await?;
             let _turn = self.turns.open_call().await;
             served(inner.call(request).await)
         }
     }
 
-    async fn with_body(&self, call: &Call, request: Request<Body>) -> Result<Request<Body>, Refusal> {
-        if call.streamed {
-            return Ok(request);
+    /// Where a call comes from, unless nobody is served there, or it has called too often. The services
+    /// find it in the request.
+    fn admit(&self, request: &mut Request<Body>) -> Result<Peer, Refusal> {
+        let connected = request.extensions().get::<Peer>().copied();
+        // Every connection has one: without it nothing could be held against anybody.
+        let connected = connected.ok_or_else(|| Refusal::because(ErrorReason::Internal))?;
+        let peer = connected.behind(request.headers(), &self.app.trusted_proxies);
+        if self.app.blocks.has(peer.address(), now_ms()) {
+            return Err(Refusal::because(ErrorReason::Blocked));
         }
-        let (head, body) = request.into_parts();
-        let body = body::read(body, call.max_request, self.body_timeout).await?;
-        Ok(Request::from_parts(head, body))
+        self.app.rates.address(AddressRate::Calls, peer)?;
+        request.extensions_mut().insert(peer);
+        Ok(peer)
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    async fn with_strangers_body(
+        &self,
+        call: &Call,
+        request: Request<Body>,
+        peer: Peer,
+    ) -> Result<Request<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let (from, patience) = (peer.together(), self.app.limits.body_timeout);
+        let begun = {
+            let _reading = self.turns.open_body(from, 1).await;
+            body::begin(body, call, patience).await?
+        };
+        // Given back before another is asked for: two that wait for each other would wait for ever.
+        let _reading = self.turns.open_body(from, begun.length()).await;
+        Ok(Request::from_parts(head, begun.finish().await?))
+    }
+
+    fn with_frames(&self, call: &Call, request: Request<Body>) -> Request<Body> {
+        request.map(|body| Body::new(Frames::new(body, call, self.app.limits.body_timeout)))
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, Refusal> {
         let hash = TokenHash::presented(headers)?;
-        let caller = self.store.caller(&hash.0, now_ms()).await?;
+        let caller = self.app.store.caller(&hash.0, now_ms()).await?;
+        if caller.is_none() {
+            // Guessing is signing in.
+            self.app.rates.address(AddressRate::SignIns, peer)?;
+        }
         caller.ok_or_else(|| Refusal::because(ErrorReason::TokenInvalid))
     }
 }

@@ -25,33 +25,46 @@
 
 mod app;
 mod auth;
+mod blocks;
 mod body;
 mod calls;
 mod clock;
 mod config;
 mod connections;
+mod cors;
+mod descriptors;
 mod error;
 mod fields;
 mod gate;
 mod hints;
 mod hub;
 mod limits;
+mod peer;
+mod prefix;
+mod rates;
 mod refusal;
 mod server;
 mod service;
+mod serving;
 mod store;
 mod stream;
+mod tls;
 mod turns;
 mod watch;
 
-pub use config::{Config, DEFAULT_PORT, Database, PostgresUrl, PostgresUrlError, Registration};
+pub use blocks::{BlockedPrefix, MAX_BLOCKED};
+pub use config::{Config, DEFAULT_PORT, Database, PostgresUrl, PostgresUrlError, Registration, TlsFiles};
+pub use cors::WebOriginError;
 pub use error::{ServeError, StartError};
 pub use hints::{NatsUrl, NatsUrlError};
 pub use limits::{
-    Limits, MAX_ACKNOWLEDGED, MAX_BATCH, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_FRAME_LEN,
+    Limits, MAX_ACKNOWLEDGED, MAX_BATCH, MAX_BATCH_PARTS, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_FRAME_LEN,
     MAX_GRANT_REQUEST_LEN, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_LEN, MAX_PART_REQUEST_LEN,
     MAX_POST_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_PUBLISHED_KEM_PREKEYS, MAX_PUBLISHED_PREKEYS,
     MAX_REQUEST_LEN, MAX_REQUEST_PARTS, MAX_RESPONSE_LEN,
 };
+pub use prefix::{AddressPrefix, AddressPrefixError};
+pub use rates::{Rate, RateLimits};
 pub use server::Server;
 pub use sottovoce_statements::ServerName;
+pub use tls::TlsError;

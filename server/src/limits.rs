@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::rates::RateLimits;
+
 /// Longest ciphertext for one device, in bytes: the longest padded message of `crypto/SPEC.md` and its
 /// header fit twice over.
 pub const MAX_CIPHERTEXT_LEN: usize = 128 * 1024;
@@ -61,21 +63,46 @@ pub(crate) const MAX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// An element costs its sender two bytes and the server fifty.
 pub const MAX_REQUEST_PARTS: usize = 2 * MAX_ACKNOWLEDGED;
 
+/// Fields in one `SendBatch`: 64 sends to sixteen devices each, what else is in a send, and room.
+pub const MAX_BATCH_PARTS: usize = 2048;
+
 /// Largest request to the health and reflection services, in bytes: they are asked for names.
 pub(crate) const MAX_SIDE_REQUEST_LEN: usize = 1024;
 
-/// Calls without a token whose bodies are being read at one time: 16 MiB at most. More wait, within
-/// their deadline. These are not to be had per stranger, for strangers cannot be told apart here.
-pub(crate) const MAX_OPEN_BODIES: usize = 1024;
+/// What the bodies of calls without a token are counted in, in bytes: most are no longer.
+pub(crate) const OPEN_BODY_UNIT: usize = 16 * 1024;
+
+/// Such units being read at one time, of all calls without a token and of those from one network
+/// address: 64 MiB and 4 MiB. More wait, within their deadline.
+pub(crate) const MAX_OPEN_BODIES: usize = 4096;
+pub(crate) const MAX_OPEN_BODIES_PER_ADDRESS: usize = 256;
 
 /// Calls without a token being answered at one time. Few, because each may cost two signature checks
 /// and a place in the writer's queue; more wait, within their deadline.
 pub(crate) const MAX_OPEN_CALLS: usize = 32;
 
+/// TLS handshakes under way at one time, some 30 KiB each; more wait, within their time. More than one
+/// address can begin and leave undone at the rate it may connect.
+pub(crate) const MAX_HANDSHAKES: usize = 1024;
+
 /// What a connection may send beyond what the server has read, in bytes, all its calls together and one
-/// alone (RFC 9113 section 6.9.1): 900 connections hold 225 MiB at most.
+/// alone (RFC 9113 section 6.9.1).
 pub(crate) const CONNECTION_WINDOW: u32 = 256 * 1024;
 pub(crate) const CALL_WINDOW: u32 = 64 * 1024;
+
+/// Answers held for a call whose client does not read, in bytes, beyond the one message under way.
+pub(crate) const SEND_BUFFER_LEN: usize = 64 * 1024;
+
+/// Headers remembered to shorten the next ones of a connection, in bytes (RFC 7541 section 4.2): those of
+/// a call fit several times, and an idle connection holds no more.
+pub(crate) const HEADER_TABLE_LEN: u32 = 2 * 1024;
+
+/// Calls taken back by their client before the server has looked at them, and refusals by the HTTP
+/// library itself, before the connection is ended (CVE-2023-44487): nobody who means well has as many.
+pub(crate) const MAX_RESETS: usize = 64;
+
+/// What HTTP/1.1 buffers for a connection, in bytes: the longest head, with room for a piece of a body.
+pub(crate) const HTTP1_BUFFER_LEN: usize = 64 * 1024;
 
 /// Largest single response message, in bytes: an envelope with the longest ciphertext, twice.
 pub const MAX_RESPONSE_LEN: usize = 2 * MAX_CIPHERTEXT_LEN;
@@ -86,9 +113,17 @@ pub const MAX_HEADER_LIST_LEN: u32 = 16 * 1024;
 /// What may differ between servers. The defaults suit one small machine.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Open connections. Beyond these, new ones are closed at once. Default 900: with the database's
-    /// files it stays below the 1,024 descriptors most systems give a process.
+    /// Open connections. Beyond these, new ones are closed at once. Default 20,000, or as many as the
+    /// system lets the process have files open, less 200 for itself.
     pub max_connections: usize,
+    /// Of these, from one network address (IPv4) or site (IPv6, 64 bits). Default 2,000: an office behind
+    /// one address. Not counted for this machine itself and for trusted proxies.
+    pub max_connections_per_address: usize,
+    /// How long a TLS handshake may take, waiting for its turn included. Default 10 seconds.
+    pub handshake_timeout: Duration,
+    /// How long a client may take nothing of an answer that is ready for it before its connection is
+    /// closed. Default 30 seconds: until then the piece it does not take is held in memory.
+    pub stall_timeout: Duration,
     /// Concurrent calls on one connection. Default 100, what HTTP/2 (RFC 9113 section 6.5.2) recommends
     /// as a minimum.
     pub max_calls_per_connection: u32,
@@ -152,6 +187,8 @@ pub struct Limits {
     pub sweep_interval: Duration,
     /// How long open calls may take to end when the server stops. Default 10 seconds.
     pub shutdown_grace: Duration,
+    /// How often.
+    pub rates: RateLimits,
 }
 
 impl Default for Limits {
@@ -159,7 +196,10 @@ impl Default for Limits {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 60 * MINUTE;
         Self {
-            max_connections: 900,
+            max_connections: 20_000,
+            max_connections_per_address: 2_000,
+            handshake_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
             max_calls_per_connection: 100,
             max_calls: 256,
             max_calls_per_device: 16,
@@ -185,6 +225,7 @@ impl Default for Limits {
             max_receipts_per_device: 50_000,
             sweep_interval: Duration::from_secs(HOUR),
             shutdown_grace: Duration::from_secs(10),
+            rates: RateLimits::default(),
         }
     }
 }
@@ -198,6 +239,9 @@ mod tests {
         // Taken apart by name, so that a new limit does not compile until it is here.
         let Limits {
             max_connections,
+            max_connections_per_address,
+            handshake_timeout,
+            stall_timeout,
             max_calls_per_connection,
             max_calls,
             max_calls_per_device,
@@ -223,9 +267,17 @@ mod tests {
             max_receipts_per_device,
             sweep_interval,
             shutdown_grace,
+            // They hold their own table true.
+            rates: _,
         } = Limits::default();
         let rows = [
             ("max_connections", max_connections as u64),
+            (
+                "max_connections_per_address",
+                max_connections_per_address as u64,
+            ),
+            ("handshake_timeout", handshake_timeout.as_secs()),
+            ("stall_timeout", stall_timeout.as_secs()),
             ("max_calls_per_connection", u64::from(max_calls_per_connection)),
             ("max_calls", max_calls as u64),
             ("max_calls_per_device", max_calls_per_device as u64),

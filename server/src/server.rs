@@ -18,26 +18,30 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
-use tonic::transport::server::Server as Transport;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
+use tower::ServiceBuilder;
 
 use crate::app::App;
 use crate::auth::Challenges;
+use crate::blocks::BlockList;
 use crate::clock::{millis, now_ms};
 use crate::config::{Config, Database};
-use crate::connections::incoming;
+use crate::connections::Connections;
+use crate::cors::Cors;
+use crate::descriptors;
 use crate::error::{ServeError, StartError};
 use crate::gate::GateLayer;
 use crate::hints::{Hint, Nats, Outbox};
 use crate::hub::Hub;
-use crate::limits::{
-    CALL_WINDOW, CONNECTION_WINDOW, Limits, MAX_HEADER_LIST_LEN, MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN,
-};
+use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
+use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store, Sweep};
 use crate::watch::watch;
+use crate::serving::Manners;
+use crate::tls::{self, Certificate};
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
 const SERVICES: [&str; 7] = [
@@ -55,6 +59,8 @@ const SERVICES: [&str; 7] = [
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    cors: Cors,
     app: Arc<App>,
     nats: Option<(Nats, mpsc::Receiver<Hint>)>,
 }
@@ -66,10 +72,16 @@ impl Server {
     /// # Errors
     /// [`StartError`], which says what stands in the way.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let mut config = config;
         let address = config.listen;
-        if !address.ip().is_loopback() && !config.allow_plaintext_network {
-            return Err(StartError::PlaintextNetwork { address });
-        }
+        tls::install_provider();
+        let certificate = match config.tls.take() {
+            Some(files) => Some(Certificate::load(files).await?),
+            None if address.ip().is_loopback() || config.allow_plaintext_network => None,
+            None => return Err(StartError::PlaintextNetwork { address }),
+        };
+        let cors = Cors::new(&config.web_origins)?;
+        config.limits.max_connections = descriptors::connections(config.limits.max_connections);
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
@@ -91,16 +103,21 @@ impl Server {
         let app = App {
             server_name: config.server_name,
             registration: config.registration,
+            rates: Arc::new(Rates::new(&config.limits.rates)),
             limits: config.limits,
             store: Arc::new(store),
             hub,
             several_nodes: matches!(config.database, Database::Postgres(_)),
             challenges,
+            blocks: Arc::new(BlockList::new()),
+            trusted_proxies: config.trusted_proxies,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
             listener,
             local_addr,
+            certificate,
+            cors,
             app: Arc::new(app),
             nats,
         })
@@ -110,6 +127,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.certificate.is_some()
     }
 
     /// Where the database file is.
@@ -132,9 +155,13 @@ impl Server {
     /// [`ServeError`] when the transport or the database's writer fails; what can be closed in order is.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self {
-            listener, app, nats, ..
+            nats,
+            listener,
+            app,
+            certificate,
+            cors,
+            ..
         } = self;
-        let limits = &app.limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::Serving).await;
         let reflection = tonic_reflection::server::Builder::configure()
@@ -144,27 +171,35 @@ impl Server {
             .max_decoding_message_size(MAX_SIDE_REQUEST_LEN);
         let routes = routes(&app)
             .add_service(health_service.max_decoding_message_size(MAX_SIDE_REQUEST_LEN))
-            .add_service(reflection);
-        let cut = CancellationToken::new();
+            .add_service(reflection)
+            .prepare();
+        let calls = ServiceBuilder::new()
+            .layer(GrpcWebLayer::new())
+            .layer(GateLayer::new(app.clone()))
+            .service(routes);
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         // Whatever ends this function, also being dropped, closes the connections it has opened.
-        let _cut_at_the_end = cut.clone().drop_guard();
-        let connections = incoming(listener, limits, cut.clone());
+        let _cut_at_the_end = (closing.clone().drop_guard(), cut.clone().drop_guard());
+        let manners = Manners::new(cors, acceptor.is_some());
+        let connections =
+            Connections::new(app.clone(), acceptor, manners, calls, closing.clone(), cut.clone());
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(app.clone())));
         let _releaser = AbortOnDropHandle::new(tokio::spawn(release(app.clone())));
         let _cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
+        let _renewal = certificate.map(|certificate| {
+            AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
+        });
         let stop = async {
             shutdown.await;
             app.stopping.cancel();
+            closing.cancel();
             report(&health, ServingStatus::NotServing).await;
             close_watches(health).await;
         };
-        let serving = transport(limits)
-            .layer(GrpcWebLayer::new())
-            .layer(GateLayer::new(app.store.clone(), limits))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(connections, stop);
+        let serving = async { tokio::join!(connections.accept(listener), stop) };
         let result = tokio::select! {
-            result = serving => result.map_err(ServeError::from),
+            _ = serving => Ok(()),
             () = out_of_patience(&app) => Ok(()),
             () = app.store.writer_ended() => Err(ServeError::Writer),
         };
@@ -173,19 +208,6 @@ impl Server {
         app.store.close().await;
         result
     }
-}
-
-fn transport(limits: &Limits) -> Transport {
-    let (interval, timeout) = limits.keepalive;
-    Transport::builder()
-        // gRPC-Web speaks HTTP/1.1.
-        .accept_http1(true)
-        .max_concurrent_streams(limits.max_calls_per_connection)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_stream_window_size(CALL_WINDOW)
-        .http2_keepalive_interval(Some(interval))
-        .http2_keepalive_timeout(Some(timeout))
-        .http2_max_header_list_size(MAX_HEADER_LIST_LEN)
 }
 
 /// How large requests may be is the gate's to say, call by call.
@@ -278,7 +300,13 @@ async fn release(app: Arc<App>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::BlockedPrefix;
     use crate::store::{Tx, Write, WriteError};
+    use sottovoce_proto::v1::GetServerInfoRequest;
+    use sottovoce_proto::v1::server_service_client::ServerServiceClient;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tonic_types::StatusExt;
 
     struct Broken;
 
@@ -305,5 +333,64 @@ mod tests {
         assert_eq!(app.store.write(Broken).await, Err(WriteError::Failed));
         let ended = tokio::time::timeout(Duration::from_secs(5), serving).await;
         assert!(matches!(ended.unwrap().unwrap(), Err(ServeError::Writer)));
+    }
+
+    #[tokio::test]
+    async fn who_is_blocked_is_cut_off_and_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: folder.path().join("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            trusted_proxies: vec!["127.0.0.2".parse().unwrap()],
+            ..Config::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let (app, address) = (server.app.clone(), server.local_addr());
+        let _serving = AbortOnDropHandle::new(tokio::spawn(server.serve(std::future::pending())));
+        let mut open = TcpStream::connect(address).await.unwrap();
+        open.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut settings = [0; 9];
+        open.read_exact(&mut settings).await.unwrap();
+        app.blocks.replace(vec![BlockedPrefix {
+            prefix: "127.0.0.0/8".parse().unwrap(),
+            until_ms: Some(now_ms() + 3_600_000),
+        }]);
+        let is_closed = async |mut socket: TcpStream| {
+            let closed = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut Vec::new()));
+            closed.await.is_ok()
+        };
+        assert!(is_closed(open).await);
+        assert!(is_closed(TcpStream::connect(address).await.unwrap()).await);
+        app.blocks.replace(Vec::new());
+        let mut back = TcpStream::connect(address).await.unwrap();
+        back.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        back.read_exact(&mut settings).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_is_blocked_is_refused_behind_a_proxy_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: folder.path().join("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..Config::default()
+        };
+        let server = Server::bind(config).await.unwrap();
+        let (app, address) = (server.app.clone(), server.local_addr());
+        let _serving = AbortOnDropHandle::new(tokio::spawn(server.serve(std::future::pending())));
+        app.blocks.replace(vec![BlockedPrefix {
+            prefix: "192.0.2.0/24".parse().unwrap(),
+            until_ms: None,
+        }]);
+        let mut client = ServerServiceClient::connect(format!("http://{address}")).await.unwrap();
+        let mut call = async |from: &str| {
+            let mut request = tonic::Request::new(GetServerInfoRequest {});
+            request.metadata_mut().insert("x-forwarded-for", from.parse().unwrap());
+            let answer = client.get_server_info(request).await;
+            answer.map(drop).map_err(|status| status.get_details_error_info().unwrap().reason)
+        };
+        assert_eq!(call("192.0.2.7").await.unwrap_err(), "BLOCKED");
+        assert_eq!(call("198.51.100.7").await, Ok(()));
     }
 }

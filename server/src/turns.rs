@@ -1,72 +1,80 @@
 //! Whose turn it is. Calls wait for a turn before their body is read, so the turns bound what bodies
-//! hold in memory; and no device can hold so many that the others wait for it.
+//! hold in memory; and no device, and no network address without one, can hold so many that the others
+//! wait for it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sottovoce_statements::DeviceId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::limits::{Limits, MAX_OPEN_BODIES, MAX_OPEN_CALLS};
+use crate::limits::{
+    Limits, MAX_OPEN_BODIES, MAX_OPEN_BODIES_PER_ADDRESS, MAX_OPEN_CALLS, OPEN_BODY_UNIT,
+};
+use crate::prefix::AddressPrefix;
 
 /// The turns there are.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Semaphore,
-    per_device: usize,
-    devices: Mutex<HashMap<DeviceId, Line>>,
+    devices: Lines<DeviceId>,
     open_bodies: Semaphore,
+    addresses: Lines<AddressPrefix>,
     open_calls: Semaphore,
 }
 
-/// A device's turn; given back when dropped.
+/// A turn of a device, or of a network address; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Turn<'t> {
+pub(crate) struct Turn<'t, K: Copy + Eq + Hash> {
     _shared: Option<SemaphorePermit<'t>>,
     _own: Option<OwnedSemaphorePermit>,
-    _place: Place<'t>,
+    _place: Place<'t, K>,
 }
 
-/// The calls of one device that have a turn or wait for one.
+/// Of each device or address, the turns it has and those it waits for.
+#[derive(Debug)]
+struct Lines<K> {
+    turns_each: usize,
+    held: Mutex<HashMap<K, Line>>,
+}
+
+/// The calls of one that have a turn or wait for one.
 #[derive(Debug)]
 struct Line {
     turns: Arc<Semaphore>,
     calls: usize,
 }
 
-/// A call's place in its device's line. The last one to leave takes the line away.
+/// A call's place in its line. The last one to leave takes the line away.
 #[derive(Debug)]
-struct Place<'t> {
-    turns: &'t Turns,
-    device: DeviceId,
+struct Place<'t, K: Copy + Eq + Hash> {
+    lines: &'t Lines<K>,
+    of: K,
 }
 
 impl Turns {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             all: Semaphore::new(limits.max_calls),
-            per_device: limits.max_calls_per_device,
-            devices: Mutex::default(),
+            devices: Lines::new(limits.max_calls_per_device),
             open_bodies: Semaphore::new(MAX_OPEN_BODIES),
+            addresses: Lines::new(MAX_OPEN_BODIES_PER_ADDRESS),
             open_calls: Semaphore::new(MAX_OPEN_CALLS),
         }
     }
 
     /// Waits behind the device's own calls first: those are the only ones it can keep waiting for long.
-    pub(crate) async fn of_device(&self, device: DeviceId) -> Turn<'_> {
-        let (place, own) = self.line_up(device);
-        // The semaphores are never closed, so there is always a permit to come.
-        let own = own.acquire_owned().await.ok();
-        Turn {
-            _shared: self.all.acquire().await.ok(),
-            _own: own,
-            _place: place,
-        }
+    pub(crate) async fn of_device(&self, device: DeviceId) -> Turn<'_, DeviceId> {
+        self.devices.turn(device, 1, &self.all).await
     }
 
-    /// To read the body of a call that needs no token.
-    pub(crate) async fn open_body(&self) -> Option<SemaphorePermit<'_>> {
-        self.open_bodies.acquire().await.ok()
+    /// To read so many bytes of the body of a call that needs no token; behind what the same address
+    /// has to be read.
+    pub(crate) async fn open_body(&self, from: AddressPrefix, length: usize) -> Turn<'_, AddressPrefix> {
+        let units = length.div_ceil(OPEN_BODY_UNIT).clamp(1, MAX_OPEN_BODIES_PER_ADDRESS);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.addresses.turn(from, units, &self.open_bodies).await
     }
 
     /// To answer a call that needs no token, once its body is there: who withholds a body never has one
@@ -74,30 +82,50 @@ impl Turns {
     pub(crate) async fn open_call(&self) -> Option<SemaphorePermit<'_>> {
         self.open_calls.acquire().await.ok()
     }
+}
 
-    fn line_up(&self, device: DeviceId) -> (Place<'_>, Arc<Semaphore>) {
-        let mut devices = self.lock();
-        let line = devices.entry(device).or_insert_with(|| Line {
-            turns: Arc::new(Semaphore::new(self.per_device)),
+impl<K: Copy + Eq + Hash> Lines<K> {
+    fn new(turns_each: usize) -> Self {
+        Self {
+            turns_each,
+            held: Mutex::default(),
+        }
+    }
+
+    async fn turn<'t>(&'t self, of: K, weight: u32, all: &'t Semaphore) -> Turn<'t, K> {
+        let (place, own) = self.line_up(of);
+        // The semaphores are never closed, so there is always a permit to come.
+        let own = own.acquire_many_owned(weight).await.ok();
+        Turn {
+            _shared: all.acquire_many(weight).await.ok(),
+            _own: own,
+            _place: place,
+        }
+    }
+
+    fn line_up(&self, of: K) -> (Place<'_, K>, Arc<Semaphore>) {
+        let mut held = self.lock();
+        let line = held.entry(of).or_insert_with(|| Line {
+            turns: Arc::new(Semaphore::new(self.turns_each)),
             calls: 0,
         });
         line.calls += 1;
         let turns = line.turns.clone();
-        (Place { turns: self, device }, turns)
+        (Place { lines: self, of }, turns)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Line>> {
-        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Line>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place<'_> {
+impl<K: Copy + Eq + Hash> Drop for Place<'_, K> {
     fn drop(&mut self) {
-        let mut devices = self.turns.lock();
-        if let Some(line) = devices.get_mut(&self.device) {
+        let mut held = self.lines.lock();
+        if let Some(line) = held.get_mut(&self.of) {
             line.calls = line.calls.saturating_sub(1);
             if line.calls == 0 {
-                devices.remove(&self.device);
+                held.remove(&self.of);
             }
         }
     }
@@ -152,18 +180,26 @@ mod tests {
         let held = turns.of_device(ALICE).await;
         // A call that went away while it waited.
         assert!(turns.of_device(ALICE).now_or_never().is_none());
-        assert_eq!(turns.lock().len(), 1);
+        assert_eq!(turns.devices.lock().len(), 1);
         drop(held);
-        assert!(turns.lock().is_empty());
+        assert!(turns.devices.lock().is_empty());
+    }
+
+    fn from(last: u8) -> AddressPrefix {
+        AddressPrefix::counted_together([192, 0, 2, last].into())
     }
 
     #[test]
     fn strangers_have_few_turns_and_none_while_their_body_is_missing() {
         let turns = turns(1, 1);
+        let addresses = MAX_OPEN_BODIES / MAX_OPEN_BODIES_PER_ADDRESS;
         let bodies: Vec<_> = (0..MAX_OPEN_BODIES)
-            .map(|_| turns.open_body().now_or_never().unwrap())
+            .map(|body| {
+                let from = from(u8::try_from(body % addresses).unwrap());
+                turns.open_body(from, 1).now_or_never().unwrap()
+            })
             .collect();
-        assert!(turns.open_body().now_or_never().is_none());
+        assert!(turns.open_body(from(200), 1).now_or_never().is_none());
         let calls: Vec<_> = (0..MAX_OPEN_CALLS)
             .map(|_| turns.open_call().now_or_never().unwrap())
             .collect();
@@ -173,6 +209,21 @@ mod tests {
             "a device does not wait for them"
         );
         drop((bodies, calls));
-        assert!(turns.open_body().now_or_never().is_some() && turns.open_call().now_or_never().is_some());
+        assert!(turns.open_body(from(200), 1).now_or_never().is_some());
+        assert!(turns.open_call().now_or_never().is_some());
+        assert!(turns.addresses.lock().is_empty());
+    }
+
+    #[test]
+    fn an_address_waits_for_itself_and_a_long_body_takes_many_turns() {
+        let turns = turns(1, 1);
+        let half = MAX_OPEN_BODIES_PER_ADDRESS / 2 * OPEN_BODY_UNIT;
+        let one = turns.open_body(from(1), half).now_or_never().unwrap();
+        let _two = turns.open_body(from(1), half).now_or_never().unwrap();
+        assert!(turns.open_body(from(1), 1).now_or_never().is_none());
+        assert!(turns.open_body(from(2), half).now_or_never().is_some());
+        drop(one);
+        assert!(turns.open_body(from(1), half).now_or_never().is_some());
+        assert!(turns.open_body(from(3), usize::MAX).now_or_never().is_some(), "as long as may be");
     }
 }

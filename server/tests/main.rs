@@ -8,6 +8,10 @@ mod bad_input;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod kem_prekeys;
 #[cfg(test)]
 mod kill;
@@ -20,7 +24,11 @@ mod pressure;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod services;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]

@@ -179,3 +179,102 @@ async fn what_is_not_grpc_is_a_bad_request() {
     assert_eq!(&answer, b"HTTP/1.1 400");
     server.stop().await;
 }
+
+/// The head of the answer to a request without a body, in lower case, and the headers it has.
+async fn head(server: &TestServer, method: &str, headers: &str) -> String {
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let request = format!(
+        "{method} /sottovoce.v1.ServerService/GetServerInfo HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    while !received.windows(4).any(|window| window == b"\r\n\r\n") {
+        let mut chunk = [0; 4096];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(5), socket.read(&mut chunk)).await;
+        let read = read.expect("the answer stopped early").unwrap();
+        assert!(read > 0, "the connection ended before the answer");
+        received.extend_from_slice(&chunk[..read]);
+    }
+    let text = String::from_utf8_lossy(&received).to_lowercase();
+    text.split_once("\r\n\r\n").unwrap().0.to_owned() + "\r\n"
+}
+
+const CALL: &str = "content-type: application/grpc-web+proto\r\ncontent-length: 0\r\n";
+const PREFLIGHT: &str = "access-control-request-method: POST\r\n\
+                         access-control-request-headers: authorization,content-type,x-grpc-web\r\n";
+
+#[tokio::test]
+async fn pages_of_a_named_origin_may_call_and_read_why_they_were_refused() {
+    let server = TestServer::start_with(|config| config.web_origins = vec!["https://chat.example".into()]).await;
+    let origin = "origin: https://chat.example\r\n";
+    let preflight = head(&server, "OPTIONS", &format!("{origin}{PREFLIGHT}")).await;
+    assert!(preflight.starts_with("http/1.1 204"), "{preflight}");
+    for line in [
+        "access-control-allow-origin: https://chat.example\r\n",
+        "access-control-allow-methods: post\r\n",
+        "access-control-max-age: 7200\r\n",
+        "vary: origin\r\n",
+    ] {
+        assert!(preflight.contains(line), "{line} {preflight}");
+    }
+    for header in ["authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"] {
+        let allowed = preflight.split("access-control-allow-headers: ").nth(1).unwrap();
+        assert!(allowed.lines().next().unwrap().contains(header), "{header}");
+    }
+    let answer = head(&server, "POST", &format!("{origin}{CALL}")).await;
+    assert!(answer.contains("access-control-allow-origin: https://chat.example\r\n"), "{answer}");
+    let exposed = answer.split("access-control-expose-headers: ").nth(1).unwrap();
+    for header in ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"] {
+        assert!(exposed.lines().next().unwrap().contains(header), "{header}");
+    }
+    for answer in [preflight, answer] {
+        assert!(!answer.contains("access-control-allow-credentials"), "{answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_no_other_origin_may_call() {
+    let named = TestServer::start_with(|config| config.web_origins = vec!["https://chat.example".into()]).await;
+    let none = TestServer::start().await;
+    for server in [&named, &none] {
+        for origin in ["https://evil.example", "https://chat.example:8443", "null", "*"] {
+            let preflight = head(server, "OPTIONS", &format!("origin: {origin}\r\n{PREFLIGHT}")).await;
+            assert!(!preflight.contains("access-control-allow"), "{preflight}");
+            let answer = head(server, "POST", &format!("origin: {origin}\r\n{CALL}")).await;
+            assert!(!answer.contains("access-control"), "{answer}");
+        }
+    }
+    named.stop().await;
+    none.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_is_marked_and_numbered_by_the_server() {
+    let server = TestServer::start().await;
+    let mut numbers = std::collections::HashSet::new();
+    for (method, headers) in [
+        ("POST", CALL),
+        ("GET", ""),
+        ("OPTIONS", PREFLIGHT),
+        ("POST", "x-request-id: 0123456789abcdef0123456789abcdef\r\ncontent-length: 0\r\n"),
+    ] {
+        let answer = head(&server, method, headers).await;
+        for line in [
+            "x-content-type-options: nosniff\r\n",
+            "cache-control: no-store\r\n",
+            "referrer-policy: no-referrer\r\n",
+            "content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n",
+        ] {
+            assert!(answer.contains(line), "{line} {answer}");
+        }
+        assert!(!answer.contains("strict-transport-security"), "this is not encrypted: {answer}");
+        let number = answer.split("x-request-id: ").nth(1).unwrap();
+        let number = number.lines().next().unwrap().to_owned();
+        assert_eq!(number.len(), 32, "{number}");
+        assert!(number.bytes().all(|byte| byte.is_ascii_hexdigit()), "{number}");
+        assert_ne!(number, "0123456789abcdef0123456789abcdef");
+        assert!(numbers.insert(number), "the same again");
+    }
+    server.stop().await;
+}

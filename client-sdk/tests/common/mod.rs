@@ -57,6 +57,7 @@ impl RunningServer {
     pub(crate) fn config(&self, folder: &Path, name: &str) -> Config {
         Config {
             server: format!("http://{}", self.address),
+            roots: None,
             store: folder.join(format!("{name}.db")),
             // A raw key: stretching a passphrase takes longer than the rest of a test.
             key: StoreKey::raw([7; 32]),

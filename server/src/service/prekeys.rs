@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::fields;
 use crate::gate::caller;
 use crate::limits::{Limits, MAX_DEVICES, MAX_PUBLISHED_KEM_PREKEYS, MAX_PUBLISHED_PREKEYS};
+use crate::rates::AccountRate;
 use crate::refusal::Refusal;
 use crate::store::{
     Bundle, Caller, FetchBundles, FetchRefusal, KemPrekeys, OneTime, PublishPrekeys, PublishRefusal,
@@ -47,6 +48,8 @@ impl PrekeyService for Prekeys {
     ) -> Result<Response<FetchPrekeyBundlesResponse>, Status> {
         caller(&request)?;
         let change = self.0.read_fetch(request.get_ref())?;
+        // Whoever asks: prekeys that are gone are gone for everybody.
+        self.0.rates.recipient(AccountRate::PrekeyFetches, &change.address)?;
         let bundles = self.0.store.write(change).await.map_err(Refusal::from)?;
         Ok(Response::new(FetchPrekeyBundlesResponse {
             bundles: bundles.into_iter().map(to_message).collect(),

@@ -1,10 +1,13 @@
 //! What the tests share: a server in this process, devices that sign by hand, raw calls.
 
+mod certificates;
 mod database;
 mod device;
+pub(crate) mod h2;
 mod program;
 mod raw;
 
+pub(crate) use certificates::Authority;
 pub(crate) use database::{add_device, dump, expire_tokens, hold_the_write_lock};
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
@@ -21,7 +24,7 @@ use sottovoce_server::{Config, Limits, Server};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -112,13 +115,24 @@ impl Clients {
         let channel = Endpoint::from_shared(format!("http://{address}"))?
             .connect()
             .await?;
-        Ok(Self {
+        Ok(Self::over(channel))
+    }
+
+    /// Over TLS, to a server of this machine that `authority` vouches for.
+    pub(crate) async fn connect_tls(address: SocketAddr, authority: &Authority) -> Self {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+        let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
+        Self::over(endpoint.tls_config(tls).unwrap().connect().await.unwrap())
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self {
             accounts: AccountServiceClient::new(channel.clone()),
             auth: AuthServiceClient::new(channel.clone()),
             prekeys: PrekeyServiceClient::new(channel.clone()),
             mailbox: MailboxServiceClient::new(channel.clone()),
             channel,
-        })
+        }
     }
 }
 

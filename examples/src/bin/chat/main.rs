@@ -64,6 +64,7 @@ async fn chat(arguments: Arguments) -> Fallible<()> {
     let passphrase = passphrase::ask()?;
     let config = || Config {
         server: arguments.server.clone(),
+        roots: None,
         store: store.clone(),
         key: StoreKey::passphrase(&passphrase),
     };

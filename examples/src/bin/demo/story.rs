@@ -201,6 +201,7 @@ async fn register(url: &str, folder: &Path, name: &str) -> Fallible<Person> {
 fn config(url: &str, folder: &Path, name: &str) -> Config {
     Config {
         server: url.to_owned(),
+        roots: None,
         store: folder.join(format!("{name}.db")),
         key: StoreKey::passphrase("a passphrase only this person knows"),
     }
