@@ -121,7 +121,8 @@ stage_build() { cargo test --locked --workspace --no-run --quiet; }
 # Everything here is what gRPC's own generator makes of our `.proto`, and what its specification alone tells.
 stage_clients() {
     prepare_python server/tests/python/requirements.txt
-    cargo build --locked --quiet -p sottovoce-server
+    # The program that the tests run as well: built by itself it would be built with other features, and so anew.
+    cargo test --locked --workspace --no-run --quiet --test server
     PYTHONDONTWRITEBYTECODE=1 "$PYTHON" server/tests/python/run.py "$TARGET/debug/sottovoce-server" proto/proto
 }
 

@@ -21,14 +21,9 @@ def main(binary: str, proto: str) -> None:
         stubs.generate(Path(proto), generated)
         # Only now is there something for them to import.
         import checks
-        from program import Certificate, Program
+        from program import Program
 
-        certificate = Certificate(Path(scratch))
-        tls = ["--tls-certificate", str(certificate.chain), "--tls-key", str(certificate.key)]
-        for name, options, connect in (
-            ("plaintext", [], grpc.insecure_channel),
-            ("TLS", tls, certificate.channel),
-        ):
+        for name, options, connect in (("plaintext", [], grpc.insecure_channel),):
             folder = Path(scratch) / name
             folder.mkdir()
             with Program(binary, folder, options) as program, connect(program.address) as channel:
