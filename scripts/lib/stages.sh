@@ -12,6 +12,7 @@ declare -A ABOUT=(
     [rustdoc]='documentation'
     [deny]='licences, sources, duplicates, advisories'
     [msrv]='the oldest compiler we promise'
+    [services]='a throw-away PostgreSQL, nats-server and an S3 server, for the tests'
     [no_std]='the cryptography on a target without an operating system'
     [wasm]='the WebAssembly module, and the core on its test vectors, in Node.js'
     [fuzz]="each fuzz target for $FUZZ_SECONDS s"
@@ -19,6 +20,7 @@ declare -A ABOUT=(
     [demo]='two people talk through a real server'
     [interop]='the cryptography talks to an independent implementation in Python'
     [build]='all tests compile'
+    [clients]='a client of gRPC for Python talks to a real server'
     [test]='all tests'
 )
 
@@ -62,6 +64,9 @@ stage_msrv() {
         say "NOT CHECKED: Rust $promised, because rustup cannot get it here; this run uses $using"
     fi
 }
+
+# Runs until this script ends. What is missing is found out before what takes long.
+stage_services() { start_services; }
 
 # A microcontroller's target has neither std nor a system's random generator to fall back on.
 stage_no_std() { build_for thumbv7em-none-eabihf core,alloc -p sottovoce-crypto --quiet; }
@@ -113,4 +118,15 @@ stage_interop() {
 
 stage_build() { cargo test --locked --workspace --no-run --quiet; }
 
-stage_test() { cargo test --locked --workspace; }
+# Everything here is what gRPC's own generator makes of our `.proto`, and what its specification alone tells.
+stage_clients() {
+    prepare_python server/tests/python/requirements.txt
+    # The program that the tests run as well: built by itself it would be built with other features, and so anew.
+    cargo test --locked --workspace --no-run --quiet --test server
+    PYTHONDONTWRITEBYTECODE=1 "$PYTHON" server/tests/python/run.py "$TARGET/debug/sottovoce-server" proto/proto
+}
+
+stage_test() {
+    start_services
+    cargo test --locked --workspace
+}

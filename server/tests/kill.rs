@@ -161,7 +161,8 @@ async fn fetch_prekeys(load: Arc<Load>, recipients_token: String) -> (Vec<u32>, 
             clients = reconnect(&load.address).await;
         }
     }
-    while !load.stop.load(Ordering::SeqCst) {
+    // On, if need be, until there are enough to mean something.
+    while !load.stop.load(Ordering::SeqCst) || handed_out.len().min(kem_handed_out.len()) <= 10 {
         let request = FetchPrekeyBundlesRequest {
             address: load.to.address.to_string(),
             device_ids: vec![load.to.id.as_bytes().to_vec()],

@@ -1,5 +1,8 @@
 //! The server from outside: real gRPC with hand-made requests, signed with bare Ed25519 keys, and never
-//! with our own client.
+//! with our own client. Here on SQLite; `on_postgres.rs` has the same tests on PostgreSQL.
+
+#[cfg(test)]
+const STORE: common::Store = common::Store::Sqlite;
 
 #[cfg(test)]
 mod auth;
@@ -7,6 +10,8 @@ mod auth;
 mod bad_input;
 #[cfg(test)]
 mod common;
+#[cfg(test)]
+mod copy;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]

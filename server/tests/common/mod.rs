@@ -8,7 +8,9 @@ mod program;
 mod raw;
 
 pub(crate) use certificates::Authority;
-pub(crate) use database::{add_device, dump, expire_tokens, hold_the_write_lock};
+pub(crate) use database::{
+    Look, add_device, dump, expire_tokens, hold_the_write_lock, postgres_url, setting,
+};
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
 pub(crate) use raw::{call, half_open, unfinished};
@@ -27,6 +29,14 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
+
+/// Which database the servers of the tests have. Each has a test binary, with the same tests.
+#[allow(dead_code, reason = "each test binary has one of them")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres,
+}
 
 /// A server in this process, on a free port, with a database of its own.
 pub(crate) struct TestServer {
@@ -51,8 +61,10 @@ impl TestServer {
     }
 
     pub(crate) async fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let data_dir = folder.path().join("data");
         let mut config = Config {
-            data_dir: folder.path().join("data"),
+            database: setting(&data_dir),
+            data_dir,
             listen: "127.0.0.1:0".parse().unwrap(),
             ..Config::default()
         };

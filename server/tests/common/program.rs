@@ -7,6 +7,16 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use super::{Store, postgres_url};
+
+/// The variable that tells a server with this data folder which database to take, where it is not a file.
+pub(crate) fn database_variable(data_dir: &Path) -> Option<(&'static str, String)> {
+    match crate::STORE {
+        Store::Sqlite => None,
+        Store::Postgres => Some(("SOTTOVOCE_DATABASE", postgres_url(data_dir))),
+    }
+}
+
 /// A running `sottovoce-server serve`. Killed when dropped.
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
@@ -22,6 +32,7 @@ impl Program {
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
+            .envs(database_variable(data_dir))
             .kill_on_drop(true)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

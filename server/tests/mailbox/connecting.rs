@@ -139,11 +139,11 @@ async fn a_newer_stream_of_either_kind_displaces_the_older() {
     let mut middle = subscribe(&p.clients, &p.bobs).await;
     let status = older.try_next().await.unwrap_err();
     assert_eq!(reason(&status), "STREAM_DISPLACED");
-    let _newest = Line::open(&p.clients, &p.bobs).await;
     assert!(matches!(
         super::next(&mut middle).await,
         super::Event::QueueEmpty(_)
     ));
+    let _newest = Line::open(&p.clients, &p.bobs).await;
     assert_eq!(reason(&super::end(&mut middle).await), "STREAM_DISPLACED");
     p.server.stop().await;
 }

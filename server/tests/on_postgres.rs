@@ -1,0 +1,28 @@
+//! The tests of `main.rs` that a database can make a difference to, on PostgreSQL.
+//!
+//! They need one: `scripts/with-services cargo test -p sottovoce-server`.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a few things are for tests that only SQLite has"
+)]
+
+#[cfg(test)]
+const STORE: common::Store = common::Store::Postgres;
+
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod kem_prekeys;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod mailbox;
+#[cfg(test)]
+mod prekeys;
+#[cfg(test)]
+mod pressure;
