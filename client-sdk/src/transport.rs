@@ -59,7 +59,9 @@ impl Transport {
                 if roots.is_some_and(|roots| !roots.as_pem().contains(BEGIN_CERTIFICATE)) {
                     return Err(OpenError::Roots);
                 }
-                Endpoint::from(uri).tls_config(tls).map_err(|_| OpenError::Roots)?
+                Endpoint::from(uri)
+                    .tls_config(tls)
+                    .map_err(|_| OpenError::Roots)?
             }
             Some("http") if is_this_machine(host) => Endpoint::from(uri),
             Some("http") => return Err(OpenError::PlaintextNetwork),

@@ -19,7 +19,8 @@ use sottovoce_server::{Server, TlsFiles};
 /// A certificate for this machine that vouches for itself, and where it was written.
 fn certificate(folder: &Path) -> (String, TlsFiles) {
     let names = vec!["localhost".to_owned()];
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(names).expect("a certificate");
     let files = TlsFiles {
         certificate: folder.join("certificate.pem"),
         key: folder.join("key.pem"),
@@ -50,9 +51,16 @@ async fn words_go_through_tls_to_the_server_that_is_believed_and_to_no_other() {
         key: StoreKey::raw([7; 32]),
     };
     let believed = |name: &str| config(name, "https", Some(Roots::pem(&pem)));
-    let (alice, _to_alice) = Client::register(believed("alice"), &address("alice")).await.expect("registered");
-    let (bob, mut to_bob) = Client::register(believed("bob"), &address("bob")).await.expect("registered");
-    alice.send_text(bob.address(), "sotto voce").await.expect("queued");
+    let (alice, _to_alice) = Client::register(believed("alice"), &address("alice"))
+        .await
+        .expect("registered");
+    let (bob, mut to_bob) = Client::register(believed("bob"), &address("bob"))
+        .await
+        .expect("registered");
+    alice
+        .send_text(bob.address(), "sotto voce")
+        .await
+        .expect("queued");
     assert_eq!(read(&bob, &mut to_bob).await, "sotto voce");
 
     let elsewhere = tempfile::tempdir().expect("a folder");
@@ -62,9 +70,19 @@ async fn words_go_through_tls_to_the_server_that_is_believed_and_to_no_other() {
         ("plain", "http", None),
     ] {
         let refused = Client::register(config(name, scheme, roots), &address("mallory")).await;
-        assert!(matches!(refused, Err(RegisterError::Unavailable)), "{name}: {refused:?}");
+        assert!(
+            matches!(refused, Err(RegisterError::Unavailable)),
+            "{name}: {refused:?}"
+        );
     }
-    let nobody = Client::register(config("nobody", "https", Some(Roots::pem(""))), &address("mallory")).await;
-    assert!(matches!(nobody, Err(RegisterError::Open(OpenError::Roots))), "{nobody:?}");
+    let nobody = Client::register(
+        config("nobody", "https", Some(Roots::pem(""))),
+        &address("mallory"),
+    )
+    .await;
+    assert!(
+        matches!(nobody, Err(RegisterError::Open(OpenError::Roots))),
+        "{nobody:?}"
+    );
     serving.abort();
 }

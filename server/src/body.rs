@@ -71,7 +71,10 @@ impl Begun {
     /// The whole body, to be decoded. Refused when it is not one message of that length, and when it has
     /// more parts than the call allows.
     pub(crate) async fn finish(mut self) -> Result<Body, Refusal> {
-        let missing = self.length.saturating_add(PREFIX_LEN).saturating_sub(self.bytes.len());
+        let missing = self
+            .length
+            .saturating_add(PREFIX_LEN)
+            .saturating_sub(self.bytes.len());
         // Instead of doubling as it grows; what is announced and never sent is never touched.
         self.bytes.reserve(missing);
         while self.read_more().await? {}
@@ -84,7 +87,10 @@ impl Begun {
     async fn read_more(&mut self) -> Result<bool, Refusal> {
         let deadline = Instant::now() + self.bounds.patience;
         let out_of_time = |_| Refusal::because(ErrorReason::DeadlineExceeded);
-        while let Some(frame) = timeout_at(deadline, self.body.frame()).await.map_err(out_of_time)? {
+        while let Some(frame) = timeout_at(deadline, self.body.frame())
+            .await
+            .map_err(out_of_time)?
+        {
             let Ok(data) = frame.map_err(|_| malformed())?.into_data() else {
                 continue;
             };
@@ -163,12 +169,11 @@ fn count_parts(mut message: Bytes, within: &[u32], room: &mut usize) -> Option<b
             // What is in a group is counted as if it were not: no message of ours has groups.
             WireType::StartGroup | WireType::EndGroup => 0,
         };
-        let length = usize::try_from(length).ok().filter(|length| *length <= message.remaining())?;
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| *length <= message.remaining())?;
         let field = message.split_to(length);
-        if kind == WireType::LengthDelimited
-            && within.contains(&number)
-            && !count_parts(field, &[], room)?
-        {
+        if kind == WireType::LengthDelimited && within.contains(&number) && !count_parts(field, &[], room)? {
             return Some(false);
         }
     }

@@ -21,9 +21,9 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::blocks::Blocked;
 use crate::clock::now_ms;
-use crate::serving::{Calls, Http, Manners};
 use crate::limits::{Limits, MAX_HANDSHAKES};
 use crate::peer::Peer;
+use crate::serving::{Calls, Http, Manners};
 use crate::tls;
 
 pub(crate) use admission::{Admission, Place};

@@ -53,7 +53,10 @@ impl Cors {
         if self.allowed(request.headers()).is_some() {
             let headers = response.headers_mut();
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_HEADERS,
+                HeaderValue::from_static(ALLOWED_HEADERS),
+            );
             headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
         }
         Some(response)
@@ -67,16 +70,23 @@ impl Cors {
         headers.append(VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static(EXPOSED_HEADERS),
+            );
         }
     }
 }
 
 fn read_origin(text: &str) -> Option<HeaderValue> {
     let uri: Uri = text.parse().ok()?;
-    let host = uri.host().filter(|host| !host.is_empty() && !host.contains('*'))?;
+    let host = uri
+        .host()
+        .filter(|host| !host.is_empty() && !host.contains('*'))?;
     let port = uri.port_u16().map_or(String::new(), |port| format!(":{port}"));
-    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "https" | "http"))?;
+    let scheme = uri
+        .scheme_str()
+        .filter(|scheme| matches!(*scheme, "https" | "http"))?;
     // What a browser would write, to the letter: else it would never be found equal.
     let written = format!("{scheme}://{host}{port}").to_ascii_lowercase();
     (written == text).then(|| HeaderValue::try_from(written).ok())?
@@ -92,13 +102,29 @@ mod tests {
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
-        for good in ["https://chat.example", "http://localhost:8080", "https://[2001:db8::1]:8443"] {
+        for good in [
+            "https://chat.example",
+            "http://localhost:8080",
+            "https://[2001:db8::1]:8443",
+        ] {
             assert!(cors(&[good]).is_ok(), "{good}");
         }
         for bad in [
-            "", "*", "null", "chat.example", "https://", "https://*", "https://*.example", "https://chat.example/",
-            "https://chat.example/path", "https://Chat.example", "ftp://chat.example", "https://me@chat.example",
-            "https://chat.example?x", "https://chat.example:", "https://chat.example:99999",
+            "",
+            "*",
+            "null",
+            "chat.example",
+            "https://",
+            "https://*",
+            "https://*.example",
+            "https://chat.example/",
+            "https://chat.example/path",
+            "https://Chat.example",
+            "ftp://chat.example",
+            "https://me@chat.example",
+            "https://chat.example?x",
+            "https://chat.example:",
+            "https://chat.example:99999",
         ] {
             assert_eq!(cors(&[bad]).unwrap_err(), WebOriginError(bad.to_owned()));
         }
@@ -113,7 +139,13 @@ mod tests {
             cors.allowed(&headers).is_some()
         };
         assert!(asked("https://chat.example") && asked("https://other.example"));
-        for stranger in ["https://chat.example:8443", "http://chat.example", "https://chat.example.evil", "null", "*"] {
+        for stranger in [
+            "https://chat.example:8443",
+            "http://chat.example",
+            "https://chat.example.evil",
+            "null",
+            "*",
+        ] {
             assert!(!asked(stranger), "{stranger}");
         }
         assert!(cors.allowed(&HeaderMap::new()).is_none());

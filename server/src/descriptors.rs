@@ -9,7 +9,9 @@ pub(crate) fn connections(wanted: usize) -> usize {
     let needed = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(RESERVED);
     // Where there is no such limit, there is nothing to raise.
     let allowed = rlimit::increase_nofile_limit(needed).unwrap_or(needed);
-    let possible = usize::try_from(allowed.saturating_sub(RESERVED)).unwrap_or(usize::MAX).max(1);
+    let possible = usize::try_from(allowed.saturating_sub(RESERVED))
+        .unwrap_or(usize::MAX)
+        .max(1);
     if possible < wanted {
         tracing::warn!(
             wanted,

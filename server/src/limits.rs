@@ -272,10 +272,7 @@ mod tests {
         } = Limits::default();
         let rows = [
             ("max_connections", max_connections as u64),
-            (
-                "max_connections_per_address",
-                max_connections_per_address as u64,
-            ),
+            ("max_connections_per_address", max_connections_per_address as u64),
             ("handshake_timeout", handshake_timeout.as_secs()),
             ("stall_timeout", stall_timeout.as_secs()),
             ("max_calls_per_connection", u64::from(max_calls_per_connection)),

@@ -150,7 +150,14 @@ mod tests {
 
     #[test]
     fn a_prefix_is_written_as_it_is_read() {
-        for text in ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/32", "::/0", "::1/128", "198.51.100.7/32"] {
+        for text in [
+            "192.0.2.0/24",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "::/0",
+            "::1/128",
+            "198.51.100.7/32",
+        ] {
             assert_eq!(prefix(text).to_string(), text);
         }
         assert_eq!(prefix("198.51.100.7").to_string(), "198.51.100.7/32");
@@ -160,8 +167,19 @@ mod tests {
     #[test]
     fn what_is_no_prefix_is_not_read_as_one() {
         for text in [
-            "", "/", "192.0.2.0/33", "192.0.2.1/24", "192.0.2.0/+24", "192.0.2.0/", "2001:db8::/129",
-            "2001:db8::1/64", "example.org", "192.0.2/24", "192.0.2.0/24/24", " 192.0.2.0/24", "192.0.2.0/256",
+            "",
+            "/",
+            "192.0.2.0/33",
+            "192.0.2.1/24",
+            "192.0.2.0/+24",
+            "192.0.2.0/",
+            "2001:db8::/129",
+            "2001:db8::1/64",
+            "example.org",
+            "192.0.2/24",
+            "192.0.2.0/24/24",
+            " 192.0.2.0/24",
+            "192.0.2.0/256",
         ] {
             assert_eq!(text.parse::<AddressPrefix>(), Err(AddressPrefixError), "{text:?}");
         }
@@ -175,14 +193,16 @@ mod tests {
         assert!(!prefix("0.0.0.0/0").contains(address("2001:db8::1")));
         assert!(prefix("2001:db8::/32").contains(address("2001:db8:ffff::1")));
         assert!(prefix("::/0").contains(address("192.0.2.1")), "all there are");
-        assert!(prefix("192.0.2.0/24").contains(address("::ffff:192.0.2.7")), "the same, mapped");
+        assert!(
+            prefix("192.0.2.0/24").contains(address("::ffff:192.0.2.7")),
+            "the same, mapped"
+        );
     }
 
     #[test]
     fn a_site_is_counted_as_one_and_an_ipv4_address_alone() {
-        let together = |a, b| {
-            AddressPrefix::counted_together(address(a)) == AddressPrefix::counted_together(address(b))
-        };
+        let together =
+            |a, b| AddressPrefix::counted_together(address(a)) == AddressPrefix::counted_together(address(b));
         assert!(together("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
         assert!(!together("2001:db8:1:2::1", "2001:db8:1:3::1"));
         assert!(!together("192.0.2.1", "192.0.2.2"));

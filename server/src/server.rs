@@ -38,10 +38,10 @@ use crate::hub::Hub;
 use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
 use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
-use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store, Sweep};
-use crate::watch::watch;
 use crate::serving::Manners;
+use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store, Sweep};
 use crate::tls::{self, Certificate};
+use crate::watch::watch;
 
 /// What `grpc.health.v1.Health` answers for, besides the server as a whole.
 const SERVICES: [&str; 7] = [
@@ -182,8 +182,14 @@ impl Server {
         // Whatever ends this function, also being dropped, closes the connections it has opened.
         let _cut_at_the_end = (closing.clone().drop_guard(), cut.clone().drop_guard());
         let manners = Manners::new(cors, acceptor.is_some());
-        let connections =
-            Connections::new(app.clone(), acceptor, manners, calls, closing.clone(), cut.clone());
+        let connections = Connections::new(
+            app.clone(),
+            acceptor,
+            manners,
+            calls,
+            closing.clone(),
+            cut.clone(),
+        );
         let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(app.clone())));
         let _releaser = AbortOnDropHandle::new(tokio::spawn(release(app.clone())));
         let _cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
@@ -383,12 +389,18 @@ mod tests {
             prefix: "192.0.2.0/24".parse().unwrap(),
             until_ms: None,
         }]);
-        let mut client = ServerServiceClient::connect(format!("http://{address}")).await.unwrap();
+        let mut client = ServerServiceClient::connect(format!("http://{address}"))
+            .await
+            .unwrap();
         let mut call = async |from: &str| {
             let mut request = tonic::Request::new(GetServerInfoRequest {});
-            request.metadata_mut().insert("x-forwarded-for", from.parse().unwrap());
+            request
+                .metadata_mut()
+                .insert("x-forwarded-for", from.parse().unwrap());
             let answer = client.get_server_info(request).await;
-            answer.map(drop).map_err(|status| status.get_details_error_info().unwrap().reason)
+            answer
+                .map(drop)
+                .map_err(|status| status.get_details_error_info().unwrap().reason)
         };
         assert_eq!(call("192.0.2.7").await.unwrap_err(), "BLOCKED");
         assert_eq!(call("198.51.100.7").await, Ok(()));

@@ -31,12 +31,8 @@ pub(crate) use front::Manners;
 
 /// What answers calls: the services behind the gate.
 pub(crate) trait Calls:
-    Service<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
+    Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
     + Send
     + Sync
     + 'static
@@ -44,12 +40,8 @@ pub(crate) trait Calls:
 }
 
 impl<S> Calls for S where
-    S: Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Clone
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+        + Clone
         + Send
         + Sync
         + 'static

@@ -194,7 +194,13 @@ impl Pem {
     fn fingerprint(&self) -> Fingerprint {
         let certificate = Sha256::digest(&self.certificate);
         let key = Sha256::digest(&self.key);
-        Fingerprint(Sha256::new().chain_update(certificate).chain_update(key).finalize().into())
+        Fingerprint(
+            Sha256::new()
+                .chain_update(certificate)
+                .chain_update(key)
+                .finalize()
+                .into(),
+        )
     }
 }
 
@@ -271,7 +277,9 @@ mod tests {
         while served(&certificate) == old {
             assert!(began.elapsed() < LOOK_PAUSE / 2, "it was not the signal");
             let pid = std::process::id();
-            let sent = std::process::Command::new("sh").args(["-c", &format!("kill -HUP {pid}")]).status();
+            let sent = std::process::Command::new("sh")
+                .args(["-c", &format!("kill -HUP {pid}")])
+                .status();
             assert!(sent.unwrap().success());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sottovoce_statements::DeviceId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::limits::{
-    Limits, MAX_OPEN_BODIES, MAX_OPEN_BODIES_PER_ADDRESS, MAX_OPEN_CALLS, OPEN_BODY_UNIT,
-};
+use crate::limits::{Limits, MAX_OPEN_BODIES, MAX_OPEN_BODIES_PER_ADDRESS, MAX_OPEN_CALLS, OPEN_BODY_UNIT};
 use crate::prefix::AddressPrefix;
 
 /// The turns there are.
@@ -72,7 +70,9 @@ impl Turns {
     /// To read so many bytes of the body of a call that needs no token; behind what the same address
     /// has to be read.
     pub(crate) async fn open_body(&self, from: AddressPrefix, length: usize) -> Turn<'_, AddressPrefix> {
-        let units = length.div_ceil(OPEN_BODY_UNIT).clamp(1, MAX_OPEN_BODIES_PER_ADDRESS);
+        let units = length
+            .div_ceil(OPEN_BODY_UNIT)
+            .clamp(1, MAX_OPEN_BODIES_PER_ADDRESS);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         self.addresses.turn(from, units, &self.open_bodies).await
     }
@@ -224,6 +224,9 @@ mod tests {
         assert!(turns.open_body(from(2), half).now_or_never().is_some());
         drop(one);
         assert!(turns.open_body(from(1), half).now_or_never().is_some());
-        assert!(turns.open_body(from(3), usize::MAX).now_or_never().is_some(), "as long as may be");
+        assert!(
+            turns.open_body(from(3), usize::MAX).now_or_never().is_some(),
+            "as long as may be"
+        );
     }
 }

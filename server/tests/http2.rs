@@ -67,7 +67,10 @@ async fn headers_that_are_never_finished_end_the_connection() {
     })
     .await;
     let mut frames = Frames::connect(server.address, &[]).await;
-    frames.send(HEADERS, 0, 1, &call_headers(BEGIN, &[])).await.unwrap();
+    frames
+        .send(HEADERS, 0, 1, &call_headers(BEGIN, &[]))
+        .await
+        .unwrap();
     // Between the frames of one header block nothing else may be said, not even the answer to a ping.
     let ended = async {
         while let Some(frame) = frames.next().await {
@@ -93,7 +96,12 @@ async fn a_client_that_takes_nothing_of_an_answer_is_cut_off() {
     let token = alice.join(&clients).await;
     let bob = Device::named("bob").join(&clients).await;
     let letter = Device::letter(&alice, 1, &[7; 100_000]);
-    clients.mailbox.clone().send(with_token(&bob, letter)).await.unwrap();
+    clients
+        .mailbox
+        .clone()
+        .send(with_token(&bob, letter))
+        .await
+        .unwrap();
     let authorization = format!("Bearer {token}");
     for window in [0, 20_000] {
         let mut frames = Frames::connect(server.address, &[(INITIAL_WINDOW, window)]).await;

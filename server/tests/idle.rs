@@ -59,7 +59,9 @@ async fn a_quiet_encrypted_stream_costs_no_more_than_32_kib() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let address = loop {
         let line = lines.next_line().await.unwrap().unwrap();
-        if let Some((_, address)) = line.split_once("at ") && let Ok(address) = address.parse() {
+        if let Some((_, address)) = line.split_once("at ")
+            && let Ok(address) = address.parse()
+        {
             break address;
         }
     };

@@ -33,7 +33,12 @@ async fn registrations_from_one_address_are_limited_and_nothing_else_is() {
     let token = alice.join(&clients).await;
     // Another connection is the same address.
     let second = server.connect().await;
-    let status = second.accounts.clone().register(bob.registration()).await.unwrap_err();
+    let status = second
+        .accounts
+        .clone()
+        .register(bob.registration())
+        .await
+        .unwrap_err();
     assert_limited(&status);
     count(&clients, &token).await.unwrap();
     server.stop().await;
@@ -75,7 +80,11 @@ async fn prekeys_of_one_account_are_not_drained_by_many() {
             device_ids: vec![of.id.as_bytes().to_vec()],
             access_key: Vec::new(),
         };
-        let answer = clients.prekeys.clone().fetch_prekey_bundles(with_token(token, request)).await;
+        let answer = clients
+            .prekeys
+            .clone()
+            .fetch_prekey_bundles(with_token(token, request))
+            .await;
         reason(&answer.unwrap_err())
     };
     let alice = Device::named("alice").join(&clients).await;
@@ -88,7 +97,8 @@ async fn prekeys_of_one_account_are_not_drained_by_many() {
 
 #[tokio::test]
 async fn tokens_cannot_be_guessed_for_long() {
-    let server = TestServer::start_limited(|limits| limits.rates.sign_ins_per_address = Rate::new(3, 1)).await;
+    let server =
+        TestServer::start_limited(|limits| limits.rates.sign_ins_per_address = Rate::new(3, 1)).await;
     let clients = server.connect().await;
     let reasons = async |count| {
         let mut reasons = Vec::new();
@@ -104,7 +114,9 @@ async fn tokens_cannot_be_guessed_for_long() {
 
 async fn info_for(clients: &Clients, forwarded: &str) -> Result<(), Status> {
     let mut request = Request::new(GetServerInfoRequest {});
-    request.metadata_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("x-forwarded-for", forwarded.parse().unwrap());
     let mut server = ServerServiceClient::new(clients.channel.clone());
     server.get_server_info(request).await.map(drop)
 }

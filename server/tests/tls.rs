@@ -31,7 +31,9 @@ async fn is_answered(server: &TestServer, authority: &Authority) -> bool {
     let Ok(channel) = endpoint.tls_config(tls).unwrap().connect().await else {
         return false;
     };
-    let info = ServerServiceClient::new(channel).get_server_info(GetServerInfoRequest {}).await;
+    let info = ServerServiceClient::new(channel)
+        .get_server_info(GetServerInfoRequest {})
+        .await;
     let info = info.unwrap();
     assert!(
         info.metadata().contains_key("strict-transport-security"),
@@ -72,7 +74,10 @@ async fn a_page_can_call_over_tls_by_the_older_http() {
     let authority = Authority::new();
     let (server, _) = start(&authority).await;
     let socket = TcpStream::connect(server.address).await.unwrap();
-    let mut stream = authority.shake_hands(socket, &TLS13, &[b"http/1.1"]).await.unwrap();
+    let mut stream = authority
+        .shake_hands(socket, &TLS13, &[b"http/1.1"])
+        .await
+        .unwrap();
     let request = "POST /sottovoce.v1.ServerService/GetServerInfo HTTP/1.1\r\nhost: localhost\r\n\
                    content-type: application/grpc-web+proto\r\ncontent-length: 5\r\n\r\n\0\0\0\0\0";
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -121,7 +126,10 @@ async fn a_renewed_certificate_is_served_without_a_restart_and_a_broken_one_is_n
     std::fs::write(&files.key, new_key).unwrap();
     let began = Instant::now();
     while !is_answered(&server, &new).await {
-        assert!(began.elapsed() < Duration::from_secs(20), "the new one is not used");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "the new one is not used"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(!is_answered(&server, &old).await);
@@ -134,7 +142,10 @@ async fn a_server_with_an_unusable_certificate_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let files = authority.vouch(folder.path());
-    let (certificate, key) = (std::fs::read(&files.certificate).unwrap(), std::fs::read(&files.key).unwrap());
+    let (certificate, key) = (
+        std::fs::read(&files.certificate).unwrap(),
+        std::fs::read(&files.key).unwrap(),
+    );
     let other_key = {
         authority.vouch(folder.path());
         std::fs::read(&files.key).unwrap()
@@ -155,7 +166,10 @@ async fn a_server_with_an_unusable_certificate_does_not_start() {
         (&certificate, b""),
         (&certificate, &other_key),
         (&key, &certificate),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key),
+        (
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            &key,
+        ),
     ] {
         let started = start(certificate, key).await;
         assert!(matches!(started, Err(StartError::Tls(_))), "{started:?}");

@@ -205,7 +205,8 @@ const PREFLIGHT: &str = "access-control-request-method: POST\r\n\
 
 #[tokio::test]
 async fn pages_of_a_named_origin_may_call_and_read_why_they_were_refused() {
-    let server = TestServer::start_with(|config| config.web_origins = vec!["https://chat.example".into()]).await;
+    let server =
+        TestServer::start_with(|config| config.web_origins = vec!["https://chat.example".into()]).await;
     let origin = "origin: https://chat.example\r\n";
     let preflight = head(&server, "OPTIONS", &format!("{origin}{PREFLIGHT}")).await;
     assert!(preflight.starts_with("http/1.1 204"), "{preflight}");
@@ -217,14 +218,28 @@ async fn pages_of_a_named_origin_may_call_and_read_why_they_were_refused() {
     ] {
         assert!(preflight.contains(line), "{line} {preflight}");
     }
-    for header in ["authorization", "content-type", "grpc-timeout", "x-grpc-web", "x-user-agent"] {
+    for header in [
+        "authorization",
+        "content-type",
+        "grpc-timeout",
+        "x-grpc-web",
+        "x-user-agent",
+    ] {
         let allowed = preflight.split("access-control-allow-headers: ").nth(1).unwrap();
         assert!(allowed.lines().next().unwrap().contains(header), "{header}");
     }
     let answer = head(&server, "POST", &format!("{origin}{CALL}")).await;
-    assert!(answer.contains("access-control-allow-origin: https://chat.example\r\n"), "{answer}");
+    assert!(
+        answer.contains("access-control-allow-origin: https://chat.example\r\n"),
+        "{answer}"
+    );
     let exposed = answer.split("access-control-expose-headers: ").nth(1).unwrap();
-    for header in ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"] {
+    for header in [
+        "grpc-status",
+        "grpc-message",
+        "grpc-status-details-bin",
+        "x-request-id",
+    ] {
         assert!(exposed.lines().next().unwrap().contains(header), "{header}");
     }
     for answer in [preflight, answer] {
@@ -235,7 +250,8 @@ async fn pages_of_a_named_origin_may_call_and_read_why_they_were_refused() {
 
 #[tokio::test]
 async fn pages_of_no_other_origin_may_call() {
-    let named = TestServer::start_with(|config| config.web_origins = vec!["https://chat.example".into()]).await;
+    let named =
+        TestServer::start_with(|config| config.web_origins = vec!["https://chat.example".into()]).await;
     let none = TestServer::start().await;
     for server in [&named, &none] {
         for origin in ["https://evil.example", "https://chat.example:8443", "null", "*"] {
@@ -257,7 +273,10 @@ async fn every_answer_is_marked_and_numbered_by_the_server() {
         ("POST", CALL),
         ("GET", ""),
         ("OPTIONS", PREFLIGHT),
-        ("POST", "x-request-id: 0123456789abcdef0123456789abcdef\r\ncontent-length: 0\r\n"),
+        (
+            "POST",
+            "x-request-id: 0123456789abcdef0123456789abcdef\r\ncontent-length: 0\r\n",
+        ),
     ] {
         let answer = head(&server, method, headers).await;
         for line in [
@@ -268,7 +287,10 @@ async fn every_answer_is_marked_and_numbered_by_the_server() {
         ] {
             assert!(answer.contains(line), "{line} {answer}");
         }
-        assert!(!answer.contains("strict-transport-security"), "this is not encrypted: {answer}");
+        assert!(
+            !answer.contains("strict-transport-security"),
+            "this is not encrypted: {answer}"
+        );
         let number = answer.split("x-request-id: ").nth(1).unwrap();
         let number = number.lines().next().unwrap().to_owned();
         assert_eq!(number.len(), 32, "{number}");

@@ -66,7 +66,10 @@ impl Admission {
         if admitted.is_none() {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(connections) = refused.one_more(Instant::now()) {
-                tracing::warn!(connections, "refused: as many are open, or come, as the limits allow");
+                tracing::warn!(
+                    connections,
+                    "refused: as many are open, or come, as the limits allow"
+                );
             }
         }
         admitted

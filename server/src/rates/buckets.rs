@@ -189,7 +189,10 @@ mod tests {
         }
         assert_eq!(buckets.draw(&100, ONE), Ok(()));
         assert_eq!(buckets.draw(&101, ONE), Ok(()));
-        assert!(buckets.draw(&102, ONE).is_err(), "two others have drawn all of it");
+        assert!(
+            buckets.draw(&102, ONE).is_err(),
+            "two others have drawn all of it"
+        );
         assert_eq!(buckets.draw(&0, ONE), Ok(()), "one that has its own");
         assert_eq!(buckets.limiter.len(), 3);
         // Once those who have their own have been quiet, there is room again.

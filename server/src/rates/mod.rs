@@ -129,7 +129,10 @@ mod tests {
         let rates = rates(Rate::new(10, 60));
         assert_eq!(rates.device(DeviceRate::Sends, ALICE, 0), Ok(()));
         assert_eq!(rates.device(DeviceRate::Sends, ALICE, 8), Ok(()));
-        assert_eq!(rates.device(DeviceRate::Sends, ALICE, 4), refused(Duration::from_secs(2)));
+        assert_eq!(
+            rates.device(DeviceRate::Sends, ALICE, 4),
+            refused(Duration::from_secs(2))
+        );
         assert_eq!(rates.device(DeviceRate::Sends, ALICE, 2), Ok(()));
     }
 
@@ -144,7 +147,11 @@ mod tests {
         let register = Call::at("/sottovoce.v1.AccountService/Register").unwrap();
         let from = |address: &str| rates.call_of_stranger(register, Peer::new(address.parse().unwrap()));
         assert_eq!(from("2001:db8:1:2::1"), Ok(()));
-        assert_eq!(from("2001:db8:1:2::2"), refused(Duration::from_secs(1)), "the same site");
+        assert_eq!(
+            from("2001:db8:1:2::2"),
+            refused(Duration::from_secs(1)),
+            "the same site"
+        );
         assert_eq!(from("192.0.2.1"), Ok(()));
         assert_eq!(from("192.0.2.2"), Ok(()));
     }

@@ -49,7 +49,9 @@ impl PrekeyService for Prekeys {
         caller(&request)?;
         let change = self.0.read_fetch(request.get_ref())?;
         // Whoever asks: prekeys that are gone are gone for everybody.
-        self.0.rates.recipient(AccountRate::PrekeyFetches, &change.address)?;
+        self.0
+            .rates
+            .recipient(AccountRate::PrekeyFetches, &change.address)?;
         let bundles = self.0.store.write(change).await.map_err(Refusal::from)?;
         Ok(Response::new(FetchPrekeyBundlesResponse {
             bundles: bundles.into_iter().map(to_message).collect(),

@@ -154,8 +154,12 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn endless(stalls: &Arc<Stalls>) -> Taken {
-        let pieces = stream::iter([b"one", b"two"]).map(|piece| Ok::<_, Status>(Frame::data(Bytes::from_static(piece))));
-        Taken::new(Body::new(StreamBody::new(pieces.chain(stream::pending()))), stalls.clone())
+        let pieces = stream::iter([b"one", b"two"])
+            .map(|piece| Ok::<_, Status>(Frame::data(Bytes::from_static(piece))));
+        Taken::new(
+            Body::new(StreamBody::new(pieces.chain(stream::pending()))),
+            stalls.clone(),
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -188,7 +192,10 @@ mod tests {
         let whole = Bytes::from(vec![7; 3 * PIECE_LEN + 1]);
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", "0".parse().unwrap());
-        let frames = [Ok::<_, Status>(Frame::data(whole.clone())), Ok(Frame::trailers(trailers))];
+        let frames = [
+            Ok::<_, Status>(Frame::data(whole.clone())),
+            Ok(Frame::trailers(trailers)),
+        ];
         let body = Body::new(StreamBody::new(stream::iter(frames)));
         let mut body = Taken::new(body, Arc::default());
         let mut lengths = Vec::new();

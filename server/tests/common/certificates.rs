@@ -34,7 +34,9 @@ impl Authority {
         };
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress([127, 0, 0, 1].into()));
         let certificate = params.signed_by(&key, &self.0).unwrap();
         std::fs::write(&files.certificate, certificate.pem() + &self.pem()).unwrap();
         std::fs::write(&files.key, key.serialize_pem()).unwrap();

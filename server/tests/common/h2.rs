@@ -63,7 +63,13 @@ impl Frames {
         Self { socket }
     }
 
-    pub(crate) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> std::io::Result<()> {
+    pub(crate) async fn send(
+        &mut self,
+        kind: u8,
+        flags: u8,
+        stream: u32,
+        payload: &[u8],
+    ) -> std::io::Result<()> {
         self.socket.write_all(&frame(kind, flags, stream, payload)).await
     }
 
@@ -86,7 +92,11 @@ impl Frames {
         let end = async {
             while let Some(frame) = self.next().await {
                 if matches!(frame.kind, PING | SETTINGS) && frame.flags & ACK == 0 {
-                    let payload = if frame.kind == PING { frame.payload } else { Vec::new() };
+                    let payload = if frame.kind == PING {
+                        frame.payload
+                    } else {
+                        Vec::new()
+                    };
                     let _ = self.send(frame.kind, ACK, 0, &payload).await;
                 }
             }
