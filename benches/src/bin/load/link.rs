@@ -48,6 +48,9 @@ pub(crate) struct Link {
     by: Transport,
 }
 
+/// A call under way: of a send, the id of its message.
+type Call = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
+
 enum Transport {
     Stream {
         frames: UnboundedSender<ConnectRequest>,
@@ -56,7 +59,7 @@ enum Transport {
     Calls {
         /// Nothing for a device that only sends.
         heard: Option<Streaming<SubscribeResponse>>,
-        under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>>,
+        under_way: FuturesUnordered<Call>,
     },
 }
 

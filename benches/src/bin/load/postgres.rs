@@ -1,7 +1,7 @@
 //! A PostgreSQL cluster that lives as long as the run, in a temporary folder, reached by its socket only.
 //! Its settings are PostgreSQL's own defaults: it syncs, and commits are durable.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -141,11 +141,9 @@ fn as_user(user: Option<&User>, program: &Path) -> Command {
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().flatten();
     let newest = versions
-        .map(|version| version.path().join("bin").join(name))
-        .filter(|path| {
-            path.metadata()
-                .is_ok_and(|file| file.permissions().mode() & 0o111 != 0)
-        })
+        .filter_map(|version| Some((version.file_name().to_str()?.parse::<u32>().ok()?, version.path())))
+        .map(|(version, folder)| (version, folder.join("bin").join(name)))
+        .filter(|(_, program)| program.exists())
         .max();
-    newest.unwrap_or_else(|| PathBuf::from(name))
+    newest.map_or_else(|| PathBuf::from(name), |(_, program)| program)
 }
