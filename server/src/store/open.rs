@@ -82,6 +82,9 @@ pub(crate) async fn connect_sqlite(
         .foreign_keys(true)
         // What was acknowledged is overwritten, not only unlinked: the server forgets it.
         .pragma("secure_delete", "ON")
+        // What a statement needs to take itself back stays in memory, not in a file that is written for
+        // every set of rows.
+        .pragma("temp_store", "MEMORY")
         // Pages of the database held in memory, in KiB.
         .pragma("cache_size", "-65536")
         .busy_timeout(BUSY_TIMEOUT)
