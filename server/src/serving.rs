@@ -68,7 +68,16 @@ impl Http {
 
     /// Serves a connection until its client has gone, breaks the rules or takes nothing of an answer for
     /// too long; after `closing`, only what was begun by then.
-    pub(crate) async fn serve<I, S>(&self, io: Greeted<I>, peer: Peer, calls: S, closing: &CancellationToken)
+    ///
+    /// In a box, and the connection in another: what an asynchronous function is given and hands on is
+    /// otherwise kept twice, for as long as it lasts.
+    pub(crate) fn serve<'a, I, S>(
+        &'a self,
+        io: Greeted<I>,
+        peer: Peer,
+        calls: S,
+        closing: &'a CancellationToken,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Calls,
@@ -79,12 +88,11 @@ impl Http {
         let io = TokioIo::new(io);
         let stalled = stalls.longer_than(self.stall_timeout);
         if is_http2 {
-            let connection = self.http2.serve_connection(io, front);
-            drive(connection, stalled, closing).await;
+            let connection = Box::pin(self.http2.serve_connection(io, front));
+            Box::pin(drive(connection, stalled, closing))
         } else {
-            // The rarer kind, and short-lived: not to be paid for in the size of every connection.
-            let connection = self.http1.serve_connection(io, front);
-            Box::pin(drive(connection, stalled, closing)).await;
+            let connection = Box::pin(self.http1.serve_connection(io, front));
+            Box::pin(drive(connection, stalled, closing))
         }
     }
 }
@@ -124,8 +132,11 @@ where
     }
 }
 
-async fn drive(connection: impl Ending, stalled: impl Future<Output = ()>, closing: &CancellationToken) {
-    let mut connection = pin!(connection);
+async fn drive(
+    mut connection: Pin<Box<impl Ending>>,
+    stalled: impl Future<Output = ()>,
+    closing: &CancellationToken,
+) {
     let mut stalled = pin!(stalled);
     tokio::select! {
         // Who it was and what went wrong is nobody's business; calls have their own line in the log.

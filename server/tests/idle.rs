@@ -33,7 +33,10 @@ async fn serve_for_another_test() {
     config.limits.rates.scale = 1_000;
     let server = Server::bind(config).await.unwrap();
     println!("at {}", server.local_addr());
-    server.serve(std::future::pending()).await.unwrap();
+    let end = async {
+        let _ = tokio::io::stdin().read(&mut [0]).await;
+    };
+    server.serve(end).await.unwrap();
 }
 
 fn resident_kib(pid: u32) -> u64 {
@@ -48,9 +51,15 @@ async fn a_quiet_encrypted_stream_costs_no_more_than_32_kib() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     authority.vouch(folder.path());
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    if std::env::var_os("IDLE_DHAT").is_some() {
+        program = Command::new("valgrind");
+        program.args(["--tool=dhat", "--dhat-out-file=/tmp/transport-dhat.json"]).arg(std::env::current_exe().unwrap());
+    }
+    let mut child = program
         .args(["idle::serve_for_another_test", "--exact", "--nocapture"])
         .env(FOLDER, folder.path())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -100,5 +109,7 @@ async fn a_quiet_encrypted_stream_costs_no_more_than_32_kib() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let each = (resident_kib(pid) - before) / streams as u64;
     println!("{each} KiB each of {streams}; {before} KiB before");
+    drop(child.stdin.take());
+    tokio::time::timeout(Duration::from_secs(100), child.wait()).await.unwrap().unwrap();
     assert!(each <= 32, "{each} KiB");
 }
