@@ -12,7 +12,7 @@ const POSTS: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_members_get_every_post_in_order_and_a_message_meanwhile_is_quick() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_limited(|limits| limits.rates.scale = 1_000).await;
     let clients = server.connect().await;
     let mut club = Club::founded(server, clients).await;
     let members: Vec<Device> = (0..MEMBERS).map(|n| Device::named(&format!("m{n}"))).collect();

@@ -13,7 +13,7 @@ const POSTS_A_KILL: u64 = 8;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn posts_survive_kill_9_and_reach_every_member_once_and_in_order() {
     // The channel is made by a server in this process: only posting is to be interrupted.
-    let server = TestServer::start().await;
+    let server = TestServer::start_limited(|limits| limits.rates.scale = 1_000).await;
     let clients = server.connect().await;
     let mut club = Club::founded(server, clients).await;
     let members: Vec<Device> = (0..MEMBERS).map(|n| Device::named(&format!("m{n}"))).collect();

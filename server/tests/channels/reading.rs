@@ -3,7 +3,7 @@
 use sottovoce_statements::{Roster, RosterChange, RosterEntry, Signed};
 
 use super::{Club, Person, manifest};
-use crate::common::reason;
+use crate::common::{TestServer, reason};
 
 #[tokio::test]
 async fn who_was_removed_reads_up_to_the_entry_that_did_it_and_strangers_nothing() {
@@ -38,7 +38,8 @@ async fn who_was_removed_reads_up_to_the_entry_that_did_it_and_strangers_nothing
 
 #[tokio::test]
 async fn a_long_roster_is_read_page_by_page_and_adds_up() {
-    let mut club = Club::new().await;
+    let server = TestServer::start_limited(|limits| limits.rates.scale = 1_000).await;
+    let mut club = Club::on(server).await;
     let alice = club.alice.clone();
     for _ in 0..300 {
         club.change(&alice, RosterChange::Confirm).await.unwrap();
