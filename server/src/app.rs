@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Challenges;
 use crate::blocks::BlockList;
 use crate::config::Registration;
+use crate::fan_out::FanOuts;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::prefix::AddressPrefix;
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     /// Whether other nodes may share the database.
     pub(crate) several_nodes: bool,
+    pub(crate) fan_outs: FanOuts,
     pub(crate) challenges: Challenges,
     pub(crate) rates: Arc<Rates>,
     pub(crate) blocks: Arc<BlockList>,

@@ -59,6 +59,16 @@ pub(crate) const MAX_UNANSWERED: usize = 64;
 /// How long a message may wait for its time, and how long it may be told to be kept.
 pub(crate) const MAX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Roster entries in one answer: with the longest addresses, 156 KiB.
+pub const MAX_ROSTER_PAGE: usize = 256;
+
+/// Channels in one answer.
+pub const MAX_CHANNEL_PAGE: usize = 256;
+
+/// Roster changes being worked out at one time: each may hold a roster of 3.5 MiB, and what is made of it.
+/// More wait, within their deadline.
+pub(crate) const MAX_ROSTER_CHANGES: usize = 4;
+
 /// Fields in one request, each element of a repeated one counted: twice the longest acknowledgement.
 /// An element costs its sender two bytes and the server fifty.
 pub const MAX_REQUEST_PARTS: usize = 2 * MAX_ACKNOWLEDGED;
@@ -185,6 +195,14 @@ pub struct Limits {
     pub max_receipts_per_device: u64,
     /// Pause between sweeps of what has had its time. Default 1 hour.
     pub sweep_interval: Duration,
+    /// Channels an account may be in. Default 1,000.
+    pub max_channels_per_account: u64,
+    /// Entries of one roster. Default 100,000, some 60 MiB: room for every member of the largest channel
+    /// to come and go five times.
+    pub max_roster_entries: u64,
+    /// Posts of one channel on their way to its members at one time. Default 1,000: beyond them posts are
+    /// made faster than they are delivered.
+    pub max_waiting_posts: u64,
     /// How long open calls may take to end when the server stops. Default 10 seconds.
     pub shutdown_grace: Duration,
     /// How often.
@@ -224,6 +242,9 @@ impl Default for Limits {
             receipt_lifetime: Duration::from_secs(7 * 24 * HOUR),
             max_receipts_per_device: 50_000,
             sweep_interval: Duration::from_secs(HOUR),
+            max_channels_per_account: 1_000,
+            max_roster_entries: 100_000,
+            max_waiting_posts: 1_000,
             shutdown_grace: Duration::from_secs(10),
             rates: RateLimits::default(),
         }
@@ -266,6 +287,9 @@ mod tests {
             receipt_lifetime,
             max_receipts_per_device,
             sweep_interval,
+            max_channels_per_account,
+            max_roster_entries,
+            max_waiting_posts,
             shutdown_grace,
             // They hold their own table true.
             rates: _,
@@ -306,6 +330,9 @@ mod tests {
             ("receipt_lifetime", receipt_lifetime.as_secs()),
             ("max_receipts_per_device", max_receipts_per_device),
             ("sweep_interval", sweep_interval.as_secs()),
+            ("max_channels_per_account", max_channels_per_account),
+            ("max_roster_entries", max_roster_entries),
+            ("max_waiting_posts", max_waiting_posts),
             ("shutdown_grace", shutdown_grace.as_secs()),
         ];
         let manual = include_str!("../OPERATING.md");

@@ -5,13 +5,17 @@
 //! which commits many of them at once.
 
 mod accounts;
+mod channels;
 mod db;
 mod deposit;
 mod expiry;
+mod fan_out;
 mod kem_prekeys;
 mod mailbox;
 mod open;
+mod posts;
 mod prekeys;
+mod roster;
 mod rows;
 mod scheduled;
 mod sweep;
@@ -26,11 +30,15 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use channels::Forsaken;
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use expiry::ExpireEnvelopes;
+pub(crate) use fan_out::FanOut;
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use mailbox::{Acknowledge, OpenStream, StoredEnvelope};
+pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
+pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterRefusal};
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use sweep::Sweep;
 pub(crate) use tokens::{Caller, IssueToken};

@@ -2,6 +2,7 @@
 //! for row.
 
 mod accounts;
+mod channels;
 mod mailbox;
 mod prekeys;
 mod sign_in;
@@ -21,9 +22,27 @@ const COUNT: &str = "/sottovoce.v1.PrekeyService/CountPrekeys";
 const SEND: &str = "/sottovoce.v1.MailboxService/Send";
 const SUBSCRIBE: &str = "/sottovoce.v1.MailboxService/Subscribe";
 const ACKNOWLEDGE: &str = "/sottovoce.v1.MailboxService/Acknowledge";
+const CREATE: &str = "/sottovoce.v1.ChannelService/CreateChannel";
+const APPEND: &str = "/sottovoce.v1.ChannelService/AppendRosterEntry";
+const ENTRIES: &str = "/sottovoce.v1.ChannelService/GetRosterEntries";
+const LIST: &str = "/sottovoce.v1.ChannelService/ListChannels";
+const POST: &str = "/sottovoce.v1.ChannelService/Post";
 
 const OPEN: [&str; 3] = [REGISTER, BEGIN, COMPLETE];
-const WITH_TOKEN: [&str; 7] = [GET_ACCOUNT, PUBLISH, FETCH, COUNT, SEND, SUBSCRIBE, ACKNOWLEDGE];
+const WITH_TOKEN: [&str; 12] = [
+    GET_ACCOUNT,
+    PUBLISH,
+    FETCH,
+    COUNT,
+    SEND,
+    SUBSCRIBE,
+    ACKNOWLEDGE,
+    CREATE,
+    APPEND,
+    ENTRIES,
+    LIST,
+    POST,
+];
 
 /// A server with alice, bob (who has prekeys and a message from alice) and carol (who has none).
 struct World {
@@ -141,6 +160,7 @@ async fn a_request_as_long_as_allowed_is_read_and_one_byte_more_is_not() {
         let limit = match path {
             SEND => 16 * (128 * 1024 + 64) + 1024,
             PUBLISH => 128 * 1024,
+            POST => 136 * 1024,
             _ => 16 * 1024,
         };
         // One field that no request knows, and so skips, with its key and its length.
