@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Challenges;
 use crate::blocks::BlockList;
+use crate::blobs::{Downloads, Storage};
 use crate::config::Registration;
 use crate::hub::Hub;
 use crate::limits::Limits;
@@ -28,6 +29,9 @@ pub(crate) struct App {
     pub(crate) rates: Arc<Rates>,
     pub(crate) blocks: Arc<BlockList>,
     pub(crate) trusted_proxies: Vec<AddressPrefix>,
+    /// Where the bytes of blobs lie.
+    pub(crate) storage: Storage,
+    pub(crate) downloads: Downloads,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }

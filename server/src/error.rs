@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::cors::WebOriginError;
 use crate::tls::TlsError;
+use crate::blobs::StorageError;
 
 /// What stands in the way of [`Server::bind`](crate::Server::bind).
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum StartError {
     /// The connection to NATS could not be set up.
     #[error("the connection to NATS could not be set up")]
     Nats,
+    /// The storage of blobs could not be opened.
+    #[error("the storage of blobs could not be opened")]
+    Storage(#[from] StorageError),
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,

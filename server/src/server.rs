@@ -26,6 +26,7 @@ use tower::ServiceBuilder;
 use crate::app::App;
 use crate::auth::Challenges;
 use crate::blocks::BlockList;
+use crate::blobs::{Downloads, Storage, keep_tidy};
 use crate::clock::{millis, now_ms};
 use crate::config::{Config, Database};
 use crate::connections::Connections;
@@ -98,6 +99,8 @@ impl Server {
             _ => None,
         };
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
+        let storage = Storage::open(&config.storage, &config.data_dir).await?;
+        let downloads = Downloads::new(&config.limits);
         let challenges = Challenges::new(config.server_name.clone(), &config.limits)
             .map_err(|_| StartError::Randomness)?;
         let app = App {
@@ -111,6 +114,8 @@ impl Server {
             challenges,
             blocks: Arc::new(BlockList::new()),
             trusted_proxies: config.trusted_proxies,
+            storage,
+            downloads,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -196,6 +201,7 @@ impl Server {
         let _renewal = certificate.map(|certificate| {
             AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
         });
+        let _tidier = AbortOnDropHandle::new(tokio::spawn(keep_tidy(app.clone())));
         let stop = async {
             shutdown.await;
             app.stopping.cancel();

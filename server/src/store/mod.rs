@@ -5,6 +5,7 @@
 //! which commits many of them at once.
 
 mod accounts;
+mod blobs;
 mod db;
 mod deposit;
 mod expiry;
@@ -26,6 +27,10 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use blobs::{
+    AdvanceUpload, BeginRefusal, BeginUpload, BlobId, ExpireHolds, FinishUpload, Forget, Held, MarkUnheld,
+    OverQuota, Quota, Release, Retain, RetainRefusal, StoredBlob, Upload, UploadId, UploadRefusal,
+};
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use kem_prekeys::KemPrekeys;
@@ -34,9 +39,7 @@ pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPre
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use sweep::Sweep;
 pub(crate) use tokens::{Caller, IssueToken};
-#[cfg(test)]
-pub(crate) use writer::Tx;
-pub(crate) use writer::{Pending, Write, WriteError};
+pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
 use open::DataDir;
