@@ -6,7 +6,7 @@ use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
 use tonic::Streaming;
 
 use super::{MIB, Person, content, parts_in, read, read_pieces};
-use crate::common::{Clients, TestServer, reason};
+use crate::common::{Clients, Program, TestServer, reason};
 
 #[tokio::test]
 async fn a_storage_that_lost_something_is_never_taken_for_a_shorter_blob() {
@@ -109,6 +109,32 @@ async fn so_many_downloads_run_and_no_more() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.stop().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn clients_that_do_not_read_hold_little_of_the_server() {
+    const DOWNLOADS: u64 = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path()).await;
+    let clients = Clients::connect(program.address).await;
+    let alice = Person::join(&clients, "alice").await;
+    let blob = alice.put(1, &content(8 * MIB, 5)).await.unwrap();
+    let before = program.resident_kib();
+    let mut unread = Vec::new();
+    for _ in 0..DOWNLOADS {
+        let clients = Clients::connect(program.address).await;
+        unread.push((open(&clients, &blob).await, clients));
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let held = program.resident_kib().saturating_sub(before);
+    println!("{DOWNLOADS} unread downloads of 8 MiB hold {held} KiB");
+    assert!(held < DOWNLOADS * 1024, "{held} KiB for {DOWNLOADS} downloads");
+    assert_eq!(
+        read(&clients, &blob, 7, 9).await.unwrap(),
+        content(8 * MIB, 5)[7..16]
+    );
+    program.kill().await;
 }
 
 async fn open(clients: &Clients, blob_id: &[u8]) -> Streaming<DownloadBlobResponse> {

@@ -187,7 +187,7 @@ impl Write for FinishUpload {
         let conn = &mut tx.conn;
         let unknown = WriteError::Refused(UploadRefusal::Unknown);
         let account = lock_account(conn, &self.device).await?.ok_or(unknown)?;
-        let row: Option<(Vec<u8>, i64, i64, i64, Option<i64>)> = sql(
+        let row: Option<HeldUpload> = sql(
             "SELECT blobs.key, blobs.size, blobs.stored, blob_holds.expires_at_ms, blob_holds.keep_for_ms \
              FROM blob_holds JOIN blobs ON blobs.key = blob_holds.blob \
              WHERE blob_holds.account = $1 AND blob_holds.upload_hash = $2 AND blob_holds.expires_at_ms > $3",
@@ -221,3 +221,6 @@ impl Write for FinishUpload {
         Ok((key, expires_at_ms))
     }
 }
+
+/// Key, size and stored bytes of a blob; expiry and, until it is finished, duration of its hold.
+type HeldUpload = (Vec<u8>, i64, i64, i64, Option<i64>);
