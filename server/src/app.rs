@@ -6,8 +6,8 @@ use sottovoce_statements::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Challenges;
-use crate::blocks::BlockList;
 use crate::blobs::{Downloads, Storage};
+use crate::blocks::BlockList;
 use crate::config::Registration;
 use crate::hub::Hub;
 use crate::limits::Limits;

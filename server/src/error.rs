@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::blobs::StorageError;
 use crate::cors::WebOriginError;
 use crate::tls::TlsError;
-use crate::blobs::StorageError;
 
 /// What stands in the way of [`Server::bind`](crate::Server::bind).
 #[derive(Debug, thiserror::Error)]

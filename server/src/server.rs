@@ -25,8 +25,8 @@ use tower::ServiceBuilder;
 
 use crate::app::App;
 use crate::auth::Challenges;
-use crate::blocks::BlockList;
 use crate::blobs::{Downloads, Storage, keep_tidy};
+use crate::blocks::BlockList;
 use crate::clock::{millis, now_ms};
 use crate::config::{Config, Database};
 use crate::connections::Connections;

@@ -15,6 +15,8 @@ mod auth;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod blobs;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod kem_prekeys;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Where the program is.
+/// Where `scripts/with-services` says that the program is.
 const PROGRAM: &str = "SOTTOVOCE_TEST_S3FS";
 
 pub(crate) const BUCKET: &str = "attachments";
@@ -26,7 +26,7 @@ pub(crate) struct S3Server {
 impl S3Server {
     pub(crate) async fn start() -> Self {
         let program = std::env::var_os(PROGRAM).unwrap_or_else(|| {
-            panic!("this test needs an S3 server: set {PROGRAM} to the program of `cargo install s3s-fs --version 0.14.1 --features binary`")
+            panic!("{PROGRAM} is not set: run the tests with `scripts/with-services cargo test …`")
         });
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
