@@ -6,6 +6,7 @@ use sottovoce_statements::ServerName;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Challenges;
+use crate::blobs::{Downloads, Storage};
 use crate::blocks::BlockList;
 use crate::config::Registration;
 use crate::fan_out::FanOuts;
@@ -30,6 +31,9 @@ pub(crate) struct App {
     pub(crate) rates: Arc<Rates>,
     pub(crate) blocks: Arc<BlockList>,
     pub(crate) trusted_proxies: Vec<AddressPrefix>,
+    /// Where the bytes of blobs lie.
+    pub(crate) storage: Storage,
+    pub(crate) downloads: Downloads,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }

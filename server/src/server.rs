@@ -25,6 +25,7 @@ use tower::ServiceBuilder;
 
 use crate::app::App;
 use crate::auth::Challenges;
+use crate::blobs::{Downloads, Storage, keep_tidy};
 use crate::blocks::BlockList;
 use crate::clock::{millis, now_ms};
 use crate::config::{Config, Database};
@@ -99,6 +100,8 @@ impl Server {
             _ => None,
         };
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
+        let storage = Storage::open(&config.storage, &config.data_dir).await?;
+        let downloads = Downloads::new(&config.limits);
         let challenges = Challenges::new(config.server_name.clone(), &config.limits)
             .map_err(|_| StartError::Randomness)?;
         let fan_outs = FanOuts::new(&config.database).map_err(|_| StartError::Randomness)?;
@@ -114,6 +117,8 @@ impl Server {
             challenges,
             blocks: Arc::new(BlockList::new()),
             trusted_proxies: config.trusted_proxies,
+            storage,
+            downloads,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -200,6 +205,7 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
         });
         let _fan_out = AbortOnDropHandle::new(tokio::spawn(fan_out::run(app.clone())));
+        let _tidier = AbortOnDropHandle::new(tokio::spawn(keep_tidy(app.clone())));
         let stop = async {
             shutdown.await;
             app.stopping.cancel();

@@ -54,7 +54,9 @@ async fn a_quiet_encrypted_stream_costs_no_more_than_32_kib() {
     let mut program = Command::new(std::env::current_exe().unwrap());
     if std::env::var_os("IDLE_DHAT").is_some() {
         program = Command::new("valgrind");
-        program.args(["--tool=dhat", "--dhat-out-file=/tmp/transport-dhat.json"]).arg(std::env::current_exe().unwrap());
+        program
+            .args(["--tool=dhat", "--dhat-out-file=/tmp/transport-dhat.json"])
+            .arg(std::env::current_exe().unwrap());
     }
     let mut child = program
         .args(["idle::serve_for_another_test", "--exact", "--nocapture"])
@@ -110,6 +112,9 @@ async fn a_quiet_encrypted_stream_costs_no_more_than_32_kib() {
     let each = (resident_kib(pid) - before) / streams as u64;
     println!("{each} KiB each of {streams}; {before} KiB before");
     drop(child.stdin.take());
-    tokio::time::timeout(Duration::from_secs(100), child.wait()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(100), child.wait())
+        .await
+        .unwrap()
+        .unwrap();
     assert!(each <= 32, "{each} KiB");
 }

@@ -5,6 +5,7 @@
 //! which commits many of them at once.
 
 mod accounts;
+mod blobs;
 mod channels;
 mod db;
 mod deposit;
@@ -30,6 +31,10 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use blobs::{
+    AdvanceUpload, BeginRefusal, BeginUpload, BlobId, ExpireHolds, FinishUpload, Forget, Held, MarkUnheld,
+    OverQuota, Quota, Release, Retain, RetainRefusal, StoredBlob, Upload, UploadId, UploadRefusal,
+};
 pub(crate) use channels::Forsaken;
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use expiry::ExpireEnvelopes;
@@ -42,9 +47,7 @@ pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterR
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use sweep::Sweep;
 pub(crate) use tokens::{Caller, IssueToken};
-#[cfg(test)]
-pub(crate) use writer::Tx;
-pub(crate) use writer::{Pending, Write, WriteError};
+pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
 use open::DataDir;
