@@ -64,7 +64,7 @@ impl Write for FoundChannel {
         let founder = self.genesis.check_signer(conn).await?;
         // Locked, the founder founds one channel at a time.
         lock_account(conn, founder).await?;
-        if self::head(conn, &self.genesis.channel).await?.is_some() {
+        if head(conn, &self.genesis.channel).await?.is_some() {
             return Ok(());
         }
         check_room(conn, founder, self.max_channels).await?;
@@ -99,7 +99,7 @@ impl Write for AppendEntry {
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<RosterRefusal>> {
         let conn = &mut tx.conn;
-        if self::head(conn, &self.entry.channel).await? != Some(self.before) {
+        if head(conn, &self.entry.channel).await? != Some(self.before) {
             return Err(MOVED);
         }
         self.entry.check_signer(conn).await?;
