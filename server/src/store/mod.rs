@@ -134,6 +134,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        self.data_dir.release();
     }
 }
 

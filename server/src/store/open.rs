@@ -33,7 +33,7 @@ const STATEMENTS: usize = 1024;
 pub(crate) struct DataDir {
     path: PathBuf,
     is_new: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -53,11 +53,7 @@ impl DataDir {
         let is_new = !path.join(DATABASE_FILE).exists();
         // SQLite gives its write-ahead log the permissions of the database file.
         private_file(&path.join(DATABASE_FILE)).map_err(failed)?;
-        Ok(Self {
-            path,
-            is_new,
-            _lock: lock,
-        })
+        Ok(Self { path, is_new, lock })
     }
 
     pub(crate) fn database_path(&self) -> PathBuf {
@@ -66,6 +62,14 @@ impl DataDir {
 
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Lets another server have the folder, once nothing of it is open here. A call that was cut may hold
+    /// on to the store for a moment longer.
+    pub(super) fn release(&self) {
+        if self.lock.unlock().is_err() {
+            tracing::warn!("the data folder stays locked until the process ends");
+        }
     }
 }
 
