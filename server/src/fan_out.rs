@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::config::Database;
 use crate::refusal::Refusal;
-use crate::store::{FanOut, ReadError, WriteError};
+use crate::store::{EndLeases, FanOut, ReadError, WriteError};
 
 /// Channels that one change serves: the small ones together, so that they share its commit.
 const CHANNELS_AT_ONCE: usize = 32;
@@ -95,15 +95,26 @@ impl FanOuts {
     }
 }
 
-/// Delivers posts until it is dropped, or the server stops.
+/// Delivers posts until the server stops. What is left then is for the other nodes, or the next start.
 pub(crate) async fn run(app: Arc<App>) {
+    tokio::select! {
+        () = app.stopping.cancelled() => {}
+        () = deliver(&app) => {}
+    }
+    let node = app.fan_outs.node;
+    if let Err(WriteError::Failed) = app.store.write(EndLeases { node }).await {
+        tracing::warn!("other nodes wait before they go on with the posts of this one");
+    }
+}
+
+async fn deliver(app: &App) {
     let fan_outs = &app.fan_outs;
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     let mut last = None;
     loop {
         tokio::select! {
             () = fan_outs.bell.notified() => {}
-            _ = looks.tick() => if look(&app).await.is_err() {
+            _ = looks.tick() => if look(app).await.is_err() {
                 tracing::warn!("a look for posts on their way was put off");
             },
         }
@@ -112,7 +123,7 @@ pub(crate) async fn run(app: Arc<App>) {
             if channels.is_empty() {
                 break;
             }
-            match bring_on(&app, channels).await {
+            match bring_on(app, channels).await {
                 Ok(true) => {}
                 Ok(false) => tokio::time::sleep(PAUSE).await,
                 Err(Stopped) => return,

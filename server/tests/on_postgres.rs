@@ -19,6 +19,8 @@ mod blobs;
 #[cfg(test)]
 mod channels;
 #[cfg(test)]
+mod channels_on_nodes;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod kem_prekeys;

@@ -46,6 +46,11 @@ pub(crate) struct FanOut {
     pub(crate) max_bytes: u64,
 }
 
+/// Gives up what a node has leased, so that others need not wait.
+pub(crate) struct EndLeases {
+    pub(crate) node: [u8; 16],
+}
+
 /// What came of it. A channel that is in neither list has no posts on their way, or another node has it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct FannedOut {
@@ -188,6 +193,19 @@ impl FanOut {
         .rows(changes)
         .execute(&mut tx.conn)
         .await?;
+        Ok(())
+    }
+}
+
+impl Write for EndLeases {
+    type Output = ();
+    type Refusal = Infallible;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Infallible>> {
+        sql("UPDATE fan_out_leases SET leased_until_ms = 0 WHERE node = $1 AND leased_until_ms > 0")
+            .bind(self.node)
+            .execute(&mut tx.conn)
+            .await?;
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub(crate) use blobs::{
 pub(crate) use channels::Forsaken;
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use expiry::ExpireEnvelopes;
-pub(crate) use fan_out::FanOut;
+pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use mailbox::{Acknowledge, OpenStream, StoredEnvelope};
 pub(crate) use posts::{Post, PostRefusal};

@@ -27,9 +27,9 @@ use crate::common::{Clients, Device, TestServer, id, statement, with_token};
 
 /// Somebody with an account and a token.
 #[derive(Clone)]
-struct Person {
-    device: Device,
-    token: String,
+pub(crate) struct Person {
+    pub(crate) device: Device,
+    pub(crate) token: String,
 }
 
 impl Person {
@@ -75,19 +75,19 @@ fn checked(device: &Device, entry: RosterEntry) -> CurrentEntry {
 }
 
 /// A channel on a server, and the roster as its members know it.
-struct Club {
-    server: TestServer,
-    clients: Clients,
-    channels: ChannelServiceClient<Channel>,
+pub(crate) struct Club {
+    pub(crate) server: TestServer,
+    pub(crate) clients: Clients,
+    pub(crate) channels: ChannelServiceClient<Channel>,
     roster: Roster,
-    alice: Person,
-    bob: Person,
-    carol: Person,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    pub(crate) carol: Person,
 }
 
 impl Club {
     /// Alice owns it; Bob and Carol are plain members.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(TestServer::start().await).await
     }
 
@@ -172,7 +172,7 @@ impl Club {
     }
 
     /// Post `n`, whose ciphertext is the number.
-    fn letter(&self, n: u64) -> PostRequest {
+    pub(crate) fn letter(&self, n: u64) -> PostRequest {
         PostRequest {
             channel_id: self.id().as_bytes().to_vec(),
             client_message_id: id(n),
@@ -187,7 +187,7 @@ impl Club {
         Ok(answer.await?.into_inner())
     }
 
-    async fn subscribe(&self, who: &Person) -> Streaming<SubscribeResponse> {
+    pub(crate) async fn subscribe(&self, who: &Person) -> Streaming<SubscribeResponse> {
         subscribe(&self.clients, &who.token).await
     }
 }
@@ -233,7 +233,7 @@ async fn next(stream: &mut Streaming<SubscribeResponse>) -> Envelope {
 }
 
 /// The numbers in the next `count` posts of a stream, each acknowledged.
-async fn numbers(
+pub(crate) async fn numbers(
     clients: &Clients,
     token: &str,
     stream: &mut Streaming<SubscribeResponse>,
@@ -248,7 +248,7 @@ async fn numbers(
     found
 }
 
-async fn assert_quiet(stream: &mut Streaming<SubscribeResponse>) {
+pub(crate) async fn assert_quiet(stream: &mut Streaming<SubscribeResponse>) {
     loop {
         let event = tokio::time::timeout(Duration::from_millis(200), stream.message()).await;
         let Ok(event) = event else { return };

@@ -219,5 +219,10 @@ async fn a_roster_has_no_more_entries_than_it_may() {
     club.change(&alice, RosterChange::Confirm).await.unwrap();
     let status = club.change(&alice, RosterChange::Confirm).await.unwrap_err();
     assert_eq!(reason(&status), "QUOTA_EXCEEDED");
+    // Nobody is kept in it by that.
+    let bob = club.bob.clone();
+    club.change(&bob, RosterChange::Leave).await.unwrap();
+    let carol = club.carol.device.address.clone();
+    club.change(&alice, RosterChange::Remove(carol)).await.unwrap();
     club.server.stop().await;
 }

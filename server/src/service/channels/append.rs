@@ -82,14 +82,15 @@ impl App {
             Refusal::because(ErrorReason::Internal)
         })?;
         let before = roster.head();
-        match (roster.apply(&entry), view.is_member) {
+        let applied = match (roster.apply(&entry), view.is_member) {
             (Err(ApplyError::AlreadyApplied), _) => return Ok(Judged::Known(entry.head().height)),
             (_, false) => return Err(unknown()),
             (Err(error), true) => return Err(misfit(error, before.height)),
-            (Ok(_), true) => {}
-        }
+            (Ok(applied), true) => applied,
+        };
+        // Nobody is kept in a channel because its roster is full.
         let limit = self.limits.max_roster_entries;
-        if entry.head().height >= limit {
+        if entry.head().height >= limit && !applied.departed {
             return Err(Refusal::because(ErrorReason::QuotaExceeded).limit(limit));
         }
         Ok(Judged::Next(Box::new(AppendEntry {

@@ -212,6 +212,15 @@ async fn another_node_waits_for_the_lease_and_then_goes_on_where_the_first_ended
 }
 
 #[tokio::test]
+async fn a_node_that_stops_in_order_leaves_its_channels_to_others_at_once() {
+    let world = World::of(1_200).await;
+    world.post(1).await;
+    world.step(NODE, 1_000).await;
+    world.store.write(EndLeases { node: NODE }).await.unwrap();
+    assert!(world.step([2; 16], 1_000).await.delivered > 0);
+}
+
+#[tokio::test]
 async fn an_account_at_the_edge_of_a_chunk_is_served_with_all_its_devices() {
     let world = World::of(600).await;
     // Sixteen devices each, so that the edge of a chunk falls within an account.
