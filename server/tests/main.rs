@@ -14,7 +14,8 @@ mod common;
 mod copy;
 #[cfg(test)]
 mod http2;
-#[cfg(test)]
+// Asks Linux how much memory there is in use.
+#[cfg(all(test, target_os = "linux"))]
 mod idle;
 #[cfg(test)]
 mod kem_prekeys;
