@@ -11,7 +11,7 @@ use crate::driver::{Command, Driver};
 use crate::error::{ClientError, OpenError, RegisterError};
 use crate::register::{abandon, load, registered};
 use crate::store::Store;
-use crate::transport::Transport;
+use crate::transport::{Token, Transport};
 
 /// Commands waiting for the driver; more make the caller wait.
 const COMMANDS: usize = 64;
@@ -191,6 +191,11 @@ impl Client {
     pub async fn close(self) {
         // A client that has stopped already is closed already.
         let _ = self.ask(Command::Close).await;
+    }
+
+    /// What calls of the client's own are made with; the token while there is a connection.
+    pub(crate) async fn access(&self) -> Result<(Transport, Option<Token>), ClientError> {
+        self.ask(Command::Access).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ClientError> {

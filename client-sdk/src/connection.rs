@@ -46,6 +46,11 @@ impl Connection {
         }
     }
 
+    /// The proof of being signed in, for calls that are not the engine's.
+    pub(crate) fn token(&self) -> Token {
+        self.token.clone()
+    }
+
     /// Makes calls, or has them wait for their turn.
     pub(crate) fn make(&mut self, calls: Vec<(CallId, Call)>) {
         self.waiting.extend(calls);

@@ -18,7 +18,7 @@ use crate::connection::{Connection, Happened};
 use crate::error::ClientError;
 use crate::link::{self, Delivery, LinkEvent};
 use crate::store::Store;
-use crate::transport::Transport;
+use crate::transport::{Token, Transport};
 
 /// How often the engine looks for what can be tried again, and the store erases what it has replaced.
 const TICK: Duration = Duration::from_secs(5);
@@ -30,6 +30,7 @@ pub(crate) enum Command {
     AcceptAccountKey(Address, AccountKey, oneshot::Sender<Result<(), ClientError>>),
     RejectAccountKey(Address, AccountKey, oneshot::Sender<Result<(), ClientError>>),
     TrustedAccountKey(Address, oneshot::Sender<Option<AccountKey>>),
+    Access(oneshot::Sender<(Transport, Option<Token>)>),
     Close(oneshot::Sender<()>),
 }
 
@@ -135,6 +136,10 @@ impl Driver {
             }
             Command::TrustedAccountKey(address, reply) => {
                 let _ = reply.send(self.engine.trusted_account_key(&address));
+            }
+            Command::Access(reply) => {
+                let token = online.connection.as_ref().map(Connection::token);
+                let _ = reply.send((self.transport.clone(), token));
             }
             Command::Close(done) => drop(done),
         }

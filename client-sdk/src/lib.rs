@@ -44,6 +44,7 @@
 //! # }
 //! ```
 
+mod attachments;
 mod backoff;
 mod client;
 mod config;
@@ -55,6 +56,7 @@ mod register;
 mod store;
 mod transport;
 
+pub use attachments::{Attachment, AttachmentError, DownloadError, SealError, SealedAttachment, UploadError};
 pub use client::{Client, Events, Status};
 pub use config::{Config, Roots, StoreKey};
 pub use error::{ClientError, OpenError, RegisterError};

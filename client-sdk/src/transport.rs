@@ -1,5 +1,7 @@
 //! The engine's calls as gRPC, and gRPC's answers as the engine knows them.
 
+mod blobs;
+
 use std::time::Duration;
 
 use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply};
@@ -17,6 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::config::Roots;
 use crate::error::OpenError;
+
+pub(crate) use blobs::Pieces;
 
 /// A server that takes longer to connect to is taken for unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sottovoce_statements::ServerName;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::blobs::StorageConfig;
 use crate::hints::NatsUrl;
 use crate::limits::Limits;
 use crate::prefix::AddressPrefix;
@@ -44,6 +45,8 @@ pub struct Config {
     /// Proxies whose word is taken for where a call comes from (`x-forwarded-for`), such as `10.0.0.0/8`.
     /// Default none.
     pub trusted_proxies: Vec<AddressPrefix>,
+    /// Where the bytes of blobs are kept. Default a folder `blobs` in `data_dir`.
+    pub storage: StorageConfig,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             nats: None,
             web_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            storage: StorageConfig::default(),
             limits: Limits::default(),
         }
     }

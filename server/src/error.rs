@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::blobs::StorageError;
 use crate::cors::WebOriginError;
 use crate::tls::TlsError;
 
@@ -33,6 +34,9 @@ pub enum StartError {
     /// The connection to NATS could not be set up.
     #[error("the connection to NATS could not be set up")]
     Nats,
+    /// The storage of blobs could not be opened.
+    #[error("the storage of blobs could not be opened")]
+    Storage(#[from] StorageError),
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,

@@ -25,6 +25,7 @@
 
 mod app;
 mod auth;
+mod blobs;
 mod blocks;
 mod body;
 mod calls;
@@ -34,6 +35,7 @@ mod connections;
 mod cors;
 mod descriptors;
 mod error;
+mod fan_out;
 mod fields;
 mod gate;
 mod hints;
@@ -52,16 +54,21 @@ mod tls;
 mod turns;
 mod watch;
 
+pub use blobs::{
+    MigrateError, Migrated, ProbeStep, S3Config, S3Secret, StorageConfig, StorageError, StorageTestError,
+    migrate_storage, test_storage,
+};
 pub use blocks::{BlockedPrefix, MAX_BLOCKED};
 pub use config::{Config, DEFAULT_PORT, Database, PostgresUrl, PostgresUrlError, Registration, TlsFiles};
 pub use cors::WebOriginError;
 pub use error::{ServeError, StartError};
 pub use hints::{NatsUrl, NatsUrlError};
 pub use limits::{
-    Limits, MAX_ACKNOWLEDGED, MAX_BATCH, MAX_BATCH_PARTS, MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_FRAME_LEN,
-    MAX_GRANT_REQUEST_LEN, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_LEN, MAX_PART_REQUEST_LEN,
-    MAX_POST_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN, MAX_PUBLISHED_KEM_PREKEYS, MAX_PUBLISHED_PREKEYS,
-    MAX_REQUEST_LEN, MAX_REQUEST_PARTS, MAX_RESPONSE_LEN,
+    Limits, MAX_ACKNOWLEDGED, MAX_BATCH, MAX_BATCH_PARTS, MAX_CHANNEL_PAGE, MAX_CIPHERTEXT_LEN, MAX_DEVICES,
+    MAX_FRAME_LEN, MAX_GRANT_REQUEST_LEN, MAX_HEADER_LIST_LEN, MAX_MAILBOX_REQUEST_LEN, MAX_PART_LEN,
+    MAX_PART_REQUEST_LEN, MAX_PIECE_LEN, MAX_POST_REQUEST_LEN, MAX_PREKEYS_REQUEST_LEN,
+    MAX_PUBLISHED_KEM_PREKEYS, MAX_PUBLISHED_PREKEYS, MAX_REQUEST_LEN, MAX_REQUEST_PARTS, MAX_RESPONSE_LEN,
+    MAX_ROSTER_PAGE,
 };
 pub use prefix::{AddressPrefix, AddressPrefixError};
 pub use rates::{Rate, RateLimits};

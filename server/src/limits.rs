@@ -46,6 +46,9 @@ pub const MAX_PART_LEN: usize = 1024 * 1024;
 /// Largest `UploadPart`, in bytes: the longest part, and its frame.
 pub const MAX_PART_REQUEST_LEN: usize = MAX_PART_LEN + 1024;
 
+/// Longest piece of a download, in bytes.
+pub const MAX_PIECE_LEN: usize = 64 * 1024;
+
 /// Largest frame of a `Connect` stream, in bytes: a message to an account with one or two devices. What
 /// is longer is for `Send`.
 pub const MAX_FRAME_LEN: usize = 256 * 1024;
@@ -58,6 +61,16 @@ pub(crate) const MAX_UNANSWERED: usize = 64;
 
 /// How long a message may wait for its time, and how long it may be told to be kept.
 pub(crate) const MAX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Roster entries in one answer: with the longest addresses, 156 KiB.
+pub const MAX_ROSTER_PAGE: usize = 256;
+
+/// Channels in one answer.
+pub const MAX_CHANNEL_PAGE: usize = 256;
+
+/// Roster changes being worked out at one time: each may hold a roster of 3.5 MiB, and what is made of it.
+/// More wait, within their deadline.
+pub(crate) const MAX_ROSTER_CHANGES: usize = 4;
 
 /// Fields in one request, each element of a repeated one counted: twice the longest acknowledgement.
 /// An element costs its sender two bytes and the server fifty.
@@ -183,8 +196,37 @@ pub struct Limits {
     /// Answers remembered for one sending device, until a sweep has forgotten the oldest. Default
     /// 50,000, about 6 MiB: a message every twelve seconds for the seven days.
     pub max_receipts_per_device: u64,
+    /// Largest blob, in bytes. Default 100 MiB.
+    pub max_blob_size: u64,
+    /// Bytes of all blobs an account holds, uploads counted whole from their beginning. Default 1 GiB.
+    pub max_blob_bytes_per_account: u64,
+    /// Blobs and uploads an account holds. Default 10,000.
+    pub max_blobs_per_account: u64,
+    /// Of these, uploads not finished. Default 16.
+    pub max_uploads_per_account: u64,
+    /// How long a blob may be held ahead; holding it again is always possible. Default 90 days.
+    pub max_blob_lifetime: Duration,
+    /// How long an upload may take from its beginning to its end. Default 1 day: what is not finished
+    /// counts for its account so long, unless it gives it up.
+    pub upload_lifetime: Duration,
+    /// Downloads at one time; further ones are refused. Default 256: each may hold 640 KiB, 160 MiB in all.
+    pub max_downloads: usize,
+    /// How long a client may take for a piece of a download before it is cut. Default 30 seconds, 2 KiB
+    /// a second.
+    pub download_patience: Duration,
+    /// How old objects in the storage must be that belong to no blob before they are removed. Default
+    /// 1 day: time to notice that the wrong database was restored.
+    pub orphan_grace: Duration,
     /// Pause between sweeps of what has had its time. Default 1 hour.
     pub sweep_interval: Duration,
+    /// Channels an account may be in. Default 1,000.
+    pub max_channels_per_account: u64,
+    /// Entries of one roster. Default 100,000, some 60 MiB: room for every member of the largest channel
+    /// to come and go five times.
+    pub max_roster_entries: u64,
+    /// Posts of one channel on their way to its members at one time. Default 1,000: beyond them posts are
+    /// made faster than they are delivered.
+    pub max_waiting_posts: u64,
     /// How long open calls may take to end when the server stops. Default 10 seconds.
     pub shutdown_grace: Duration,
     /// How often.
@@ -223,7 +265,19 @@ impl Default for Limits {
             watch_interval_without_hints: Duration::from_secs(1),
             receipt_lifetime: Duration::from_secs(7 * 24 * HOUR),
             max_receipts_per_device: 50_000,
+            max_blob_size: 100 * 1024 * 1024,
+            max_blob_bytes_per_account: 1024 * 1024 * 1024,
+            max_blobs_per_account: 10_000,
+            max_uploads_per_account: 16,
+            max_blob_lifetime: Duration::from_secs(90 * 24 * HOUR),
+            upload_lifetime: Duration::from_secs(24 * HOUR),
+            max_downloads: 256,
+            download_patience: Duration::from_secs(30),
+            orphan_grace: Duration::from_secs(24 * HOUR),
             sweep_interval: Duration::from_secs(HOUR),
+            max_channels_per_account: 1_000,
+            max_roster_entries: 100_000,
+            max_waiting_posts: 1_000,
             shutdown_grace: Duration::from_secs(10),
             rates: RateLimits::default(),
         }
@@ -265,7 +319,19 @@ mod tests {
             watch_interval_without_hints,
             receipt_lifetime,
             max_receipts_per_device,
+            max_blob_size,
+            max_blob_bytes_per_account,
+            max_blobs_per_account,
+            max_uploads_per_account,
+            max_blob_lifetime,
+            upload_lifetime,
+            max_downloads,
+            download_patience,
+            orphan_grace,
             sweep_interval,
+            max_channels_per_account,
+            max_roster_entries,
+            max_waiting_posts,
             shutdown_grace,
             // They hold their own table true.
             rates: _,
@@ -305,7 +371,19 @@ mod tests {
             ),
             ("receipt_lifetime", receipt_lifetime.as_secs()),
             ("max_receipts_per_device", max_receipts_per_device),
+            ("max_blob_size", max_blob_size),
+            ("max_blob_bytes_per_account", max_blob_bytes_per_account),
+            ("max_blobs_per_account", max_blobs_per_account),
+            ("max_uploads_per_account", max_uploads_per_account),
+            ("max_blob_lifetime", max_blob_lifetime.as_secs()),
+            ("upload_lifetime", upload_lifetime.as_secs()),
+            ("max_downloads", max_downloads as u64),
+            ("download_patience", download_patience.as_secs()),
+            ("orphan_grace", orphan_grace.as_secs()),
             ("sweep_interval", sweep_interval.as_secs()),
+            ("max_channels_per_account", max_channels_per_account),
+            ("max_roster_entries", max_roster_entries),
+            ("max_waiting_posts", max_waiting_posts),
             ("shutdown_grace", shutdown_grace.as_secs()),
         ];
         let manual = include_str!("../OPERATING.md");

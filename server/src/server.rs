@@ -25,6 +25,7 @@ use tower::ServiceBuilder;
 
 use crate::app::App;
 use crate::auth::Challenges;
+use crate::blobs::{Downloads, Storage, keep_tidy};
 use crate::blocks::BlockList;
 use crate::clock::{millis, now_ms};
 use crate::config::{Config, Database};
@@ -32,6 +33,7 @@ use crate::connections::Connections;
 use crate::cors::Cors;
 use crate::descriptors;
 use crate::error::{ServeError, StartError};
+use crate::fan_out::{self, FanOuts};
 use crate::gate::GateLayer;
 use crate::hints::{Hint, Nats, Outbox};
 use crate::hub::Hub;
@@ -39,7 +41,7 @@ use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
 use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::serving::Manners;
-use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store, Sweep};
+use crate::store::{ExpireEnvelopes, Forsaken, ReleaseScheduled, Store, Sweep};
 use crate::tls::{self, Certificate};
 use crate::watch::watch;
 
@@ -98,8 +100,11 @@ impl Server {
             _ => None,
         };
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
+        let storage = Storage::open(&config.storage, &config.data_dir).await?;
+        let downloads = Downloads::new(&config.limits);
         let challenges = Challenges::new(config.server_name.clone(), &config.limits)
             .map_err(|_| StartError::Randomness)?;
+        let fan_outs = FanOuts::new(&config.database).map_err(|_| StartError::Randomness)?;
         let app = App {
             server_name: config.server_name,
             registration: config.registration,
@@ -108,9 +113,12 @@ impl Server {
             store: Arc::new(store),
             hub,
             several_nodes: matches!(config.database, Database::Postgres(_)),
+            fan_outs,
             challenges,
             blocks: Arc::new(BlockList::new()),
             trusted_proxies: config.trusted_proxies,
+            storage,
+            downloads,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -196,6 +204,8 @@ impl Server {
         let _renewal = certificate.map(|certificate| {
             AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
         });
+        let _fan_out = AbortOnDropHandle::new(tokio::spawn(fan_out::run(app.clone())));
+        let _tidier = AbortOnDropHandle::new(tokio::spawn(keep_tidy(app.clone())));
         let stop = async {
             shutdown.await;
             app.stopping.cancel();
@@ -225,7 +235,7 @@ fn routes(app: &Arc<App>) -> Routes {
         )
         .add_service(BlobServiceServer::new(Blobs(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
         .add_service(
-            ChannelServiceServer::new(Channels(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
+            ChannelServiceServer::new(Channels::new(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN),
         )
         .add_service(ServerServiceServer::new(Info(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
         .add_service(
@@ -274,6 +284,22 @@ async fn sweep(app: Arc<App>) {
                 }
             }
         }
+        sweep_channels(&app, PAUSE).await;
+    }
+}
+
+/// Deletes channels and posts that are nobody's any more.
+async fn sweep_channels(app: &App, pause: Duration) {
+    let mut found = Forsaken::default();
+    while !found.is_last() {
+        let Ok(next) = app.store.forsaken(&found).await else {
+            return;
+        };
+        found = next;
+        if !found.is_empty() && app.store.write(found.clone()).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
     }
 }
 

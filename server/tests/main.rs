@@ -9,6 +9,10 @@ mod auth;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod blobs;
+#[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod copy;

@@ -15,6 +15,10 @@ mod auth;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod blobs;
+#[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod kem_prekeys;

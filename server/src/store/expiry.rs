@@ -32,8 +32,7 @@ impl Write for ExpireEnvelopes {
         for (device, id) in expired {
             ids.push([device.into(), id.into()]);
         }
-        let deleted = mailbox::delete(ids, tx).await?;
-        mailbox::uncount(deleted, tx).await?;
+        mailbox::remove(ids, tx).await?;
         Ok(more)
     }
 }

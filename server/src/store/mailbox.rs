@@ -1,11 +1,12 @@
 //! Mailboxes: what was sent and not yet acknowledged, one queue per device.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 
 use sottovoce_statements::DeviceId;
 
 use super::db::{Rows, sql};
+use super::posts::drop_delivered;
 use super::rows::{fixed, from_db, to_db};
 use super::writer::{Task, Tx, Waiting, Write, WriteError, WriteTogether};
 use super::{ReadError, Store};
@@ -52,8 +53,7 @@ impl WriteTogether for Acknowledge {
                 ids.push([change.device.into(), (*envelope).into()]);
             }
         }
-        let deleted = delete(ids, tx).await?;
-        uncount(deleted, tx).await?;
+        remove(ids, tx).await?;
         for change in acknowledgements {
             // The window of a stream that waits for this has room again.
             tx.tell(News::Acknowledged(change.device, change.envelopes.clone()));
@@ -66,21 +66,41 @@ impl WriteTogether for Acknowledge {
     }
 }
 
-/// What was deleted of each device's: how many, and their bytes.
-pub(super) type Deleted = BTreeMap<DeviceId, (i64, i64)>;
+/// Takes envelopes out of their mailboxes and the mailboxes' counts, and posts with their last envelope.
+pub(super) async fn remove(ids: Rows, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    let deleted = delete(ids, tx).await?;
+    uncount(deleted.counts, tx).await?;
+    let posts: Vec<_> = deleted.posts.into_iter().collect();
+    drop_delivered(&posts, &mut tx.conn).await
+}
 
-pub(super) async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
-    let mut deleted = Deleted::new();
+/// What was deleted of each device's: how many, and their bytes.
+type Counts = BTreeMap<DeviceId, (i64, i64)>;
+
+#[derive(Default)]
+struct Deleted {
+    counts: Counts,
+    /// Posts that were among it, and may have been wanted by nobody else any more.
+    posts: BTreeSet<Vec<u8>>,
+}
+
+async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
+    let mut deleted = Deleted::default();
     if ids.is_empty() {
         return Ok(deleted);
     }
-    let rows: Vec<(Vec<u8>, i64)> = sql("WITH r(device, id) AS ({rows}) DELETE FROM envelopes \
-         WHERE (device, id) IN (SELECT device, id FROM r) RETURNING device, size")
-    .rows(ids)
-    .fetch_all(&mut tx.conn)
-    .await?;
-    for (device, size) in rows {
-        let counts = deleted.entry(DeviceId::from_bytes(fixed(&device)?)).or_default();
+    let rows: Vec<(Vec<u8>, i64, Option<Vec<u8>>)> =
+        sql("WITH r(device, id) AS ({rows}) DELETE FROM envelopes \
+         WHERE (device, id) IN (SELECT device, id FROM r) RETURNING device, size, post")
+        .rows(ids)
+        .fetch_all(&mut tx.conn)
+        .await?;
+    for (device, size, post) in rows {
+        deleted.posts.extend(post);
+        let counts = deleted
+            .counts
+            .entry(DeviceId::from_bytes(fixed(&device)?))
+            .or_default();
         counts.0 += 1;
         counts.1 += size;
     }
@@ -88,7 +108,7 @@ pub(super) async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::
 }
 
 /// Takes what is gone out of the counts of its mailboxes.
-pub(super) async fn uncount(deleted: Deleted, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+async fn uncount(deleted: Counts, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     let mut rows = Rows::default();
     for (device, (messages, bytes)) in deleted {
         rows.push([device.into(), messages.into(), bytes.into()]);
@@ -126,6 +146,7 @@ type EnvelopeRow = (
     i64,
     Vec<u8>,
     Option<String>,
+    Option<Vec<u8>>,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     i64,
@@ -189,11 +210,13 @@ impl Store {
         now_ms: u64,
     ) -> Result<Vec<StoredEnvelope>, ReadError> {
         let rows: Vec<EnvelopeRow> = sql(
-            "SELECT sequence, id, sender, sender_device, ciphertext, size, received_at_ms, expires_at_ms \
-             FROM (SELECT *, SUM(size) OVER (ORDER BY sequence) AS total FROM envelopes \
+            "SELECT sequence, oldest.id, COALESCE(oldest.sender, posts.sender), \
+             COALESCE(oldest.sender_device, posts.sender_device), \
+             COALESCE(oldest.ciphertext, posts.ciphertext), posts.channel, oldest.size, received_at_ms, \
+             expires_at_ms FROM (SELECT *, SUM(size) OVER (ORDER BY sequence) AS total FROM envelopes \
              WHERE device = $1 AND sequence > $2 AND sequence <= $3 \
              AND (expires_at_ms IS NULL OR expires_at_ms > $4) ORDER BY sequence LIMIT $5) AS oldest \
-             WHERE total - size < $6 ORDER BY sequence",
+             LEFT JOIN posts ON posts.id = oldest.post WHERE total - oldest.size < $6 ORDER BY sequence",
         )
         .bind(device)
         .bind(cursor)
@@ -214,9 +237,9 @@ fn to_envelope(row: EnvelopeRow) -> StoredEnvelope {
         sender: row.2,
         sender_device: row.3,
         ciphertext: row.4.unwrap_or_default(),
-        channel: None,
-        size: usize::try_from(row.5).unwrap_or(0),
-        received_at_ms: from_db(row.6),
-        expires_at_ms: row.7.map(from_db),
+        channel: row.5,
+        size: usize::try_from(row.6).unwrap_or(0),
+        received_at_ms: from_db(row.7),
+        expires_at_ms: row.8.map(from_db),
     }
 }

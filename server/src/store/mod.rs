@@ -5,13 +5,18 @@
 //! which commits many of them at once.
 
 mod accounts;
+mod blobs;
+mod channels;
 mod db;
 mod deposit;
 mod expiry;
+mod fan_out;
 mod kem_prekeys;
 mod mailbox;
 mod open;
+mod posts;
 mod prekeys;
+mod roster;
 mod rows;
 mod scheduled;
 mod sweep;
@@ -26,17 +31,23 @@ use crate::hub::Hub;
 use crate::limits::Limits;
 
 pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use blobs::{
+    AdvanceUpload, BeginRefusal, BeginUpload, BlobId, ExpireHolds, FinishUpload, Forget, Held, MarkUnheld,
+    OverQuota, Quota, Release, Retain, RetainRefusal, StoredBlob, Upload, UploadId, UploadRefusal,
+};
+pub(crate) use channels::Forsaken;
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
 pub(crate) use expiry::ExpireEnvelopes;
+pub(crate) use fan_out::FanOut;
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use mailbox::{Acknowledge, OpenStream, StoredEnvelope};
+pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
+pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterRefusal};
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use sweep::Sweep;
 pub(crate) use tokens::{Caller, IssueToken};
-#[cfg(test)]
-pub(crate) use writer::Tx;
-pub(crate) use writer::{Pending, Write, WriteError};
+pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
 use open::DataDir;

@@ -2,14 +2,19 @@
 //! for row.
 
 mod accounts;
+mod blobs;
+mod channels;
 mod mailbox;
 mod prekeys;
 mod sign_in;
 
+use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
+use sottovoce_proto::v1::{BeginUploadRequest, FinishUploadRequest, UploadPartRequest};
 use tonic::Code;
+use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-use crate::common::{Clients, Device, TestServer, call, dump, expire_tokens, told, with_token};
+use crate::common::{Clients, Device, TestServer, call, dump, expire_tokens, id, told, with_token};
 
 const REGISTER: &str = "/sottovoce.v1.AccountService/Register";
 const GET_ACCOUNT: &str = "/sottovoce.v1.AccountService/GetAccount";
@@ -21,9 +26,39 @@ const COUNT: &str = "/sottovoce.v1.PrekeyService/CountPrekeys";
 const SEND: &str = "/sottovoce.v1.MailboxService/Send";
 const SUBSCRIBE: &str = "/sottovoce.v1.MailboxService/Subscribe";
 const ACKNOWLEDGE: &str = "/sottovoce.v1.MailboxService/Acknowledge";
+const CREATE: &str = "/sottovoce.v1.ChannelService/CreateChannel";
+const APPEND: &str = "/sottovoce.v1.ChannelService/AppendRosterEntry";
+const ENTRIES: &str = "/sottovoce.v1.ChannelService/GetRosterEntries";
+const LIST: &str = "/sottovoce.v1.ChannelService/ListChannels";
+const POST: &str = "/sottovoce.v1.ChannelService/Post";
 
-const OPEN: [&str; 3] = [REGISTER, BEGIN, COMPLETE];
-const WITH_TOKEN: [&str; 7] = [GET_ACCOUNT, PUBLISH, FETCH, COUNT, SEND, SUBSCRIBE, ACKNOWLEDGE];
+const BEGIN_UPLOAD: &str = "/sottovoce.v1.BlobService/BeginUpload";
+const UPLOAD_PART: &str = "/sottovoce.v1.BlobService/UploadPart";
+const FINISH_UPLOAD: &str = "/sottovoce.v1.BlobService/FinishUpload";
+const DOWNLOAD_BLOB: &str = "/sottovoce.v1.BlobService/DownloadBlob";
+const RETAIN_BLOB: &str = "/sottovoce.v1.BlobService/RetainBlob";
+const RELEASE_BLOB: &str = "/sottovoce.v1.BlobService/ReleaseBlob";
+
+const OPEN: [&str; 4] = [REGISTER, BEGIN, COMPLETE, DOWNLOAD_BLOB];
+const WITH_TOKEN: [&str; 17] = [
+    GET_ACCOUNT,
+    PUBLISH,
+    FETCH,
+    COUNT,
+    SEND,
+    SUBSCRIBE,
+    ACKNOWLEDGE,
+    CREATE,
+    APPEND,
+    ENTRIES,
+    LIST,
+    POST,
+    BEGIN_UPLOAD,
+    UPLOAD_PART,
+    FINISH_UPLOAD,
+    RETAIN_BLOB,
+    RELEASE_BLOB,
+];
 
 /// A server with alice, bob (who has prekeys and a message from alice) and carol (who has none).
 struct World {
@@ -65,6 +100,36 @@ impl World {
             carol,
             before,
         }
+    }
+
+    fn blobs(&self) -> BlobServiceClient<Channel> {
+        BlobServiceClient::new(self.clients.channel.clone())
+    }
+
+    /// A small blob of alice's, uploaded with the id 1.
+    async fn upload(&self, content: &[u8]) -> Vec<u8> {
+        let mut blobs = self.blobs();
+        let request = BeginUploadRequest {
+            upload_id: id(1),
+            size: content.len() as u64,
+            keep_for_s: 60,
+        };
+        blobs
+            .begin_upload(with_token(&self.token, request))
+            .await
+            .unwrap();
+        let request = UploadPartRequest {
+            upload_id: id(1),
+            offset: 0,
+            data: content.to_vec(),
+        };
+        blobs.upload_part(with_token(&self.token, request)).await.unwrap();
+        let request = FinishUploadRequest { upload_id: id(1) };
+        let finished = blobs
+            .finish_upload(with_token(&self.token, request))
+            .await
+            .unwrap();
+        finished.into_inner().blob_id
     }
 
     /// Makes a call with alice's token and expects this refusal, and no trace of the call.
@@ -141,6 +206,8 @@ async fn a_request_as_long_as_allowed_is_read_and_one_byte_more_is_not() {
         let limit = match path {
             SEND => 16 * (128 * 1024 + 64) + 1024,
             PUBLISH => 128 * 1024,
+            POST => 136 * 1024,
+            UPLOAD_PART => 1025 * 1024,
             _ => 16 * 1024,
         };
         // One field that no request knows, and so skips, with its key and its length.

@@ -6,6 +6,7 @@ mod device;
 pub(crate) mod h2;
 mod program;
 mod raw;
+pub(crate) mod s3;
 
 pub(crate) use certificates::Authority;
 pub(crate) use database::{

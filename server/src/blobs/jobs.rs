@@ -1,0 +1,151 @@
+//! What is done for blobs in the background. Every step may be done by several nodes at one time, cut off
+//! anywhere and done again.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::stream::{self, StreamExt};
+use prost::bytes::Bytes;
+
+use super::error::StorageError;
+use super::name::StorageKey;
+use super::storage::Storage;
+use crate::app::App;
+use crate::clock::now_ms;
+use crate::store::{ExpireHolds, Forget, MarkUnheld, ReadError, Store, WriteError};
+
+/// Holds ended, blobs looked at, keys compared in one change or query: none holds others up for long.
+const BATCH: u64 = 500;
+
+/// Blobs whose objects are removed before their rows go, in one commit; and how many at one time.
+const REMOVED_TOGETHER: u64 = 64;
+const AT_ONCE: usize = 8;
+
+/// Between batches, so that the writer's other callers come first.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Why a job was put off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    #[error("the storage failed")]
+    Storage(#[from] StorageError),
+    #[error("the database failed")]
+    Database,
+    /// The storage holds another server's blobs: what this database does not know there is not its own.
+    #[error("the storage belongs to another database")]
+    NotOurs,
+}
+
+impl From<ReadError> for JobError {
+    fn from(_: ReadError) -> Self {
+        Self::Database
+    }
+}
+
+impl From<WriteError<std::convert::Infallible>> for JobError {
+    fn from(_: WriteError<std::convert::Infallible>) -> Self {
+        Self::Database
+    }
+}
+
+/// Does both jobs below, at the start and then in regular intervals.
+pub(crate) async fn keep_tidy(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(app.limits.sweep_interval.max(PAUSE));
+    loop {
+        ticks.tick().await;
+        if let Err(error) = remove_unheld(&app.store, &app.storage, now_ms()).await {
+            tracing::warn!(%error, "removing blobs that nobody holds was put off");
+        }
+        if let Err(error) = remove_orphans(&app.store, &app.storage, app.limits.orphan_grace).await {
+            tracing::warn!(%error, "removing objects without a blob was put off");
+        }
+    }
+}
+
+/// Ends holds and uploads whose time is over, and removes the blobs that nobody holds. Returns how many
+/// were removed.
+pub(crate) async fn remove_unheld(store: &Store, storage: &Storage, now_ms: u64) -> Result<u64, JobError> {
+    let expire = || ExpireHolds {
+        now_ms,
+        at_most: BATCH,
+    };
+    while store.write(expire()).await? > 0 {
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mut after = None;
+    loop {
+        let at_most = BATCH;
+        after = store.write(MarkUnheld { after, at_most }).await?;
+        if after.is_none() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mut removed = 0;
+    loop {
+        let keys = store.unheld(REMOVED_TOGETHER).await?;
+        if keys.is_empty() {
+            return Ok(removed);
+        }
+        removed += remove(store, storage, keys).await?;
+    }
+}
+
+/// Objects first: a row without objects is tried again, objects without a row would be left behind.
+async fn remove(store: &Store, storage: &Storage, keys: Vec<StorageKey>) -> Result<u64, JobError> {
+    let outcomes: Vec<_> = stream::iter(keys)
+        .map(|key| async move { (key, storage.remove(key).await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let mut gone = Vec::new();
+    let mut failure = None;
+    for (key, outcome) in outcomes {
+        match outcome {
+            Ok(()) => gone.push(key),
+            Err(error) => failure = Some(error),
+        }
+    }
+    let count = gone.len() as u64;
+    store.write(Forget { keys: gone }).await?;
+    failure.map_or(Ok(count), |error| Err(error.into()))
+}
+
+/// Removes objects that belong to no blob: a part that was written when its upload had just been given up,
+/// or what a database restored from a backup does not know. Those younger than `grace` are left for now.
+/// What is not named like ours is not touched. Returns how many blobs' objects were removed.
+pub(crate) async fn remove_orphans(
+    store: &Store,
+    storage: &Storage,
+    grace: Duration,
+) -> Result<u64, JobError> {
+    check_owner(store, storage).await?;
+    let now = SystemTime::now();
+    let mut removed = 0;
+    for shelf in storage.shelves().await? {
+        // Listed before the database is asked: a blob has its row before its first object.
+        for keys in storage.keys_on(&shelf).await?.chunks(BATCH as usize) {
+            for orphan in store.without_blob(keys).await? {
+                let young = storage.newest(orphan).await?.is_some_and(|written| {
+                    // A time in the future says that a clock is wrong, not that the object is old.
+                    now.duration_since(written).map_or(true, |age| age < grace)
+                });
+                if !young {
+                    storage.remove(orphan).await?;
+                    removed += 1;
+                }
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// The storage says which database it belongs to; one that does not is taken for ours.
+async fn check_owner(store: &Store, storage: &Storage) -> Result<(), JobError> {
+    let ours = store.storage_owner().await?;
+    match storage.owner().await? {
+        Some(owner) if owner.as_ref() == ours => Ok(()),
+        Some(_) => Err(JobError::NotOurs),
+        None => Ok(storage.set_owner(&Bytes::copy_from_slice(&ours)).await?),
+    }
+}
