@@ -19,7 +19,8 @@ mod copy;
 #[cfg(test)]
 mod http2;
 // Asks Linux how much memory there is in use.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod idle;
 #[cfg(test)]
 mod kem_prekeys;
