@@ -14,6 +14,8 @@
 //! # Ok::<(), prost::DecodeError>(())
 //! ```
 
+#[cfg(any(feature = "client", feature = "server"))]
+mod codec;
 mod reason;
 mod redacted;
 

@@ -22,7 +22,8 @@ pub(crate) struct Refusal {
     /// Decimal numbers that go with some reasons, by name.
     number: Option<(&'static str, u64)>,
     retry_after: Option<Duration>,
-    mismatch: Option<DeviceMismatch>,
+    /// In a box: refusals are returned everywhere, and few have it.
+    mismatch: Option<Box<DeviceMismatch>>,
 }
 
 impl Refusal {
@@ -48,7 +49,7 @@ impl Refusal {
 
     pub(crate) fn mismatch(mismatch: DeviceMismatch) -> Self {
         Self {
-            mismatch: Some(mismatch),
+            mismatch: Some(Box::new(mismatch)),
             ..Self::because(ErrorReason::DevicesMismatch)
         }
     }
@@ -89,7 +90,7 @@ impl Refusal {
             field: self.field.unwrap_or_default().to_owned(),
             limit: self.limit.unwrap_or_default(),
             retry_after_ms: self.retry_after.map(crate::clock::millis).unwrap_or_default(),
-            mismatch: self.mismatch,
+            mismatch: self.mismatch.map(|mismatch| *mismatch),
         }
     }
 

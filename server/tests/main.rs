@@ -18,7 +18,9 @@ mod common;
 mod copy;
 #[cfg(test)]
 mod http2;
+// Asks Linux how much memory there is in use.
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod idle;
 #[cfg(test)]
 mod kem_prekeys;
