@@ -17,6 +17,8 @@ mod common;
 #[cfg(test)]
 mod copy;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod idle;

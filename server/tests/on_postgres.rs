@@ -21,6 +21,8 @@ mod channels;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod kem_prekeys;
 #[cfg(test)]
 mod kill;
