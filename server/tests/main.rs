@@ -1,5 +1,10 @@
 //! The server from outside: real gRPC with hand-made requests, signed with bare Ed25519 keys, and never
 //! with our own client. Here on SQLite; `on_postgres.rs` has the same tests on PostgreSQL.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a few things are for tests that only PostgreSQL has"
+)]
 
 #[cfg(test)]
 const STORE: common::Store = common::Store::Sqlite;

@@ -19,6 +19,8 @@ mod blobs;
 #[cfg(test)]
 mod channels;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod faults;

@@ -74,9 +74,10 @@ impl Person {
     }
 
     /// Sends `messages` of its own to `recipients`, at random and each until it is acknowledged. Returns
-    /// their contents, for each recipient, in the order of the acknowledgements.
-    pub(crate) async fn send(&mut self, recipients: &[Device], messages: u64) -> Vec<Vec<Vec<u8>>> {
-        let mut acknowledged = vec![Vec::new(); recipients.len()];
+    /// their contents, for each recipient, in the order of the acknowledgements. Those of one batch are
+    /// together: when one of them fails, those behind it may be taken all the same.
+    pub(crate) async fn send(&mut self, recipients: &[Device], messages: u64) -> Vec<Vec<Vec<Vec<u8>>>> {
+        let mut acknowledged = vec![Vec::<Vec<_>>::new(); recipients.len()];
         let mut n = 0;
         while n < messages {
             let size = if self.random.one_in(3) {
@@ -85,6 +86,9 @@ impl Person {
                 1
             };
             let mut sends = Vec::new();
+            acknowledged
+                .iter_mut()
+                .for_each(|batches| batches.push(Vec::new()));
             for _ in 0..size {
                 let to = self.random.below(recipients.len() as u64) as usize;
                 let content = format!("{} {n} ", self.device.address).into_bytes();
@@ -94,7 +98,7 @@ impl Person {
                 // Of the message's own, and the same in every run of the seed.
                 send.client_message_id[..8].copy_from_slice(&self.device.id.as_bytes()[..8]);
                 sends.push(send);
-                acknowledged[to].push(content);
+                acknowledged[to].last_mut().unwrap().push(content);
                 n += 1;
             }
             if let [send] = sends.as_slice() {
