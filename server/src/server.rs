@@ -388,7 +388,8 @@ mod tests {
             until_ms: Some(now_ms() + 3_600_000),
         }]);
         let is_closed = async |mut socket: TcpStream| {
-            let closed = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut Vec::new()));
+            let mut read = Vec::new();
+            let closed = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut read));
             closed.await.is_ok()
         };
         assert!(is_closed(open).await);
@@ -415,9 +416,8 @@ mod tests {
             prefix: "192.0.2.0/24".parse().unwrap(),
             until_ms: None,
         }]);
-        let mut client = ServerServiceClient::connect(format!("http://{address}"))
-            .await
-            .unwrap();
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let mut client = ServerServiceClient::new(endpoint.connect().await.unwrap());
         let mut call = async |from: &str| {
             let mut request = tonic::Request::new(GetServerInfoRequest {});
             request

@@ -34,6 +34,8 @@ mod kill;
 #[cfg(test)]
 mod mailbox;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod prekeys;
 #[cfg(test)]
 mod pressure;

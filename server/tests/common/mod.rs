@@ -14,7 +14,7 @@ pub(crate) use database::{
 };
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
-pub(crate) use raw::{call, half_open, unfinished};
+pub(crate) use raw::{call, half_open, last_word, unfinished};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

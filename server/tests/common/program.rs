@@ -77,6 +77,11 @@ impl Program {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `kill -9`: the program gets no chance to do anything.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
