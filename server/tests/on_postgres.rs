@@ -34,3 +34,5 @@ mod mailbox;
 mod prekeys;
 #[cfg(test)]
 mod pressure;
+#[cfg(test)]
+mod silence;

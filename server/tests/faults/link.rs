@@ -35,6 +35,8 @@ struct Course {
     dead: bool,
     /// Connections of another number are cut.
     number: u64,
+    /// Those of an older age stand still for good.
+    age: u64,
     to: Option<SocketAddr>,
 }
 
@@ -87,6 +89,11 @@ impl Link {
         });
     }
 
+    /// Loses every connection without a word: neither end hears anything any more.
+    pub(crate) fn forget(&self) {
+        self.course.send_modify(|course| course.age += 1);
+    }
+
     /// As if nothing had been, but for what was cut.
     pub(crate) fn heal(&self) {
         self.course.send_modify(|course| {
@@ -119,8 +126,8 @@ async fn connect(near: TcpStream, mut course: watch::Receiver<Course>, begun: Co
     let (far_in, far_out) = far.into_split();
     let both = async {
         tokio::join!(
-            pass(near_in, far_out, course.clone(), |course| course.there),
-            pass(far_in, near_out, course.clone(), |course| course.back),
+            pass(near_in, far_out, course.clone(), begun.age, |course| course.there),
+            pass(far_in, near_out, course.clone(), begun.age, |course| course.back),
         )
     };
     let mut watching = course.clone();
@@ -138,8 +145,16 @@ async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut course: watch::Receiver<Course>,
+    age: u64,
     way: fn(&Course) -> Way,
 ) {
+    let way = |course: &Course| {
+        if course.age == age {
+            way(course)
+        } else {
+            Way::Still
+        }
+    };
     let mut buffer = vec![0; 16 * 1024];
     loop {
         if course.wait_for(|now| way(now) != Way::Still).await.is_err() {

@@ -275,7 +275,7 @@ fn debugging() -> bool {
     std::env::var_os("SOTTOVOCE_SEED").is_some()
 }
 
-async fn link_to_postgres(folder: &Path) -> (Link, String) {
+pub(crate) async fn link_to_postgres(folder: &Path) -> (Link, String) {
     let url = postgres_url(folder);
     let (front, rest) = url.rsplit_once('@').unwrap();
     let (address, name) = rest.split_once('/').unwrap();
