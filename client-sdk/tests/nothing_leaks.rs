@@ -1,5 +1,5 @@
 //! A live conversation, and then a search: no word that was said and no secret of a client is anywhere in
-//! the server's database, its log file, or what server and clients wrote to the log.
+//! the server's database, its write-ahead log, or what server, clients and PostgreSQL wrote to their logs.
 
 #![allow(
     clippy::expect_used,
@@ -12,13 +12,17 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use common::{RunningServer, address, read, sent};
 use sottovoce_crypto::StorageKey;
+use sottovoce_server::{Database, PostgresUrl};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tracing_subscriber::filter::LevelFilter;
 
 const SAID: [&str; 4] = [
@@ -52,9 +56,38 @@ async fn no_word_and_no_secret_reaches_the_servers_disk_or_a_log() {
         .with_writer(move || writer.clone())
         .init();
     let folder = tempfile::tempdir().expect("a folder");
-    let server = RunningServer::start(folder.path(), None).await;
-    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
-    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    let secrets = talk(folder.path(), Database::Sqlite).await;
+    search(
+        "SQLite's files",
+        &everything_in(&folder.path().join("server")),
+        &secrets,
+    );
+    search_log(&log, &secrets);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let postgres = Postgres::new().await;
+    let url = PostgresUrl::parse(&postgres.url).expect("a URL");
+    let secrets = talk(folder.path(), Database::Postgres(url)).await;
+    postgres.flush().await;
+    for (name, files) in postgres.written() {
+        search(name, &files, &secrets);
+    }
+    let own_log = std::fs::read(postgres.folder.join("log")).expect("PostgreSQL's log");
+    let found = Needles::new(&secrets).first_in(&own_log);
+    assert_eq!(found, None, "in PostgreSQL's log");
+    search_log(&log, &secrets);
+}
+
+/// Has two people talk, and returns their secrets.
+async fn talk(folder: &Path, database: Database) -> BTreeMap<String, Vec<u8>> {
+    let config = sottovoce_server::Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        database,
+        ..Default::default()
+    };
+    let server = RunningServer::start_as(folder, config).await;
+    let (alice, mut to_alice) = server.register(folder, "alice").await;
+    let (bob, mut to_bob) = server.register(folder, "bob").await;
     alice.send_text(bob.address(), SAID[0]).await.expect("queued");
     assert_eq!(read(&bob, &mut to_bob).await, SAID[0]);
     sent(&alice, &mut to_alice).await;
@@ -66,42 +99,146 @@ async fn no_word_and_no_secret_reaches_the_servers_disk_or_a_log() {
         sent(&alice, &mut to_alice).await;
     }
     alice.close().await;
-
-    let mut secrets = secrets_of(&folder.path().join("alice.db")).await;
-    secrets.extend(secrets_of(&folder.path().join("bob.db")).await);
+    let mut secrets = secrets_of(&folder.join("alice.db")).await;
+    secrets.extend(secrets_of(&folder.join("bob.db")).await);
     assert!(
         secrets.len() > 200,
         "two identities and their prekeys: {}",
         secrets.len()
     );
-    let written = [
-        everything_in(&folder.path().join("server")),
-        log.0.lock().expect("nobody panics").clone(),
-    ];
-    assert!(
-        written.iter().all(|bytes| bytes.len() > 1_000),
-        "there is something to search"
-    );
-    assert!(
-        holds(&written[0], b"alice@localhost"),
-        "the search finds what is there"
-    );
-    for bytes in &written {
-        for text in SAID {
-            assert!(!holds(bytes, text.as_bytes()), "found {text:?}");
-        }
-        for (name, secret) in &secrets {
-            let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert!(
-                !holds(bytes, secret) && !holds(bytes, hex.as_bytes()),
-                "found the secret of {name}"
-            );
-        }
-    }
-    let log = String::from_utf8_lossy(&written[1]).into_owned();
+    secrets
+}
+
+/// Nothing of it may be there, but what is no secret must be: else the search finds nothing at all.
+fn search(name: &str, bytes: &[u8], secrets: &BTreeMap<String, Vec<u8>>) {
+    assert!(holds(bytes, b"alice@localhost"), "{name}: nothing to search");
+    assert_eq!(Needles::new(secrets).first_in(bytes), None, "in {name}");
+}
+
+fn search_log(log: &Log, secrets: &BTreeMap<String, Vec<u8>>) {
+    let log = log.0.lock().expect("nobody panics").clone();
+    assert!(log.len() > 1_000, "there is something to search");
+    assert_eq!(Needles::new(secrets).first_in(&log), None, "in the log");
     for identifier in ["alice@", "bob@"] {
-        assert!(!log.contains(identifier), "the log names {identifier}");
+        assert!(!holds(&log, identifier.as_bytes()), "the log names {identifier}");
     }
+}
+
+/// A database of its own in the PostgreSQL that `scripts/with-services` starts.
+struct Postgres {
+    url: String,
+    folder: PathBuf,
+    begun: SystemTime,
+}
+
+impl Postgres {
+    async fn new() -> Self {
+        let set = |name| {
+            std::env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: run the tests with `scripts/with-services cargo test …`")
+            })
+        };
+        let (server, folder) = (
+            set("SOTTOVOCE_TEST_POSTGRES"),
+            set("SOTTOVOCE_TEST_POSTGRES_FOLDER"),
+        );
+        let name = format!("nothing_leaks_{}", std::process::id());
+        let (front, _) = server.rsplit_once('/').expect("a URL");
+        let url = format!("{front}/{name}");
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
+        Self {
+            url,
+            folder: folder.into(),
+            begun: SystemTime::now(),
+        }
+    }
+
+    /// Has everything that is only in its memory written to its files.
+    async fn flush(&self) {
+        execute(&self.url, "CHECKPOINT").await;
+    }
+
+    /// The files of the database, and the parts of the write-ahead log that were written meanwhile.
+    fn written(&self) -> [(&'static str, Vec<u8>); 2] {
+        let data = self.folder.join("data");
+        let databases = std::fs::read_dir(data.join("base"))
+            .expect("a data folder")
+            .flatten();
+        let newest = databases
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok())
+            .max()
+            .expect("a database");
+        let written_to = |path: &Path| {
+            let modified = path.metadata().and_then(|file| file.modified());
+            path.is_file() && modified.is_ok_and(|time| time >= self.begun)
+        };
+        let log = std::fs::read_dir(data.join("pg_wal")).expect("a log").flatten();
+        let log = log.map(|entry| entry.path()).filter(|path| written_to(path));
+        [
+            (
+                "PostgreSQL's files",
+                everything_in(&data.join("base").join(newest.to_string())),
+            ),
+            (
+                "PostgreSQL's write-ahead log",
+                log.flat_map(|path| std::fs::read(path).expect("a file"))
+                    .collect(),
+            ),
+        ]
+    }
+}
+
+async fn execute(url: &str, statement: &str) {
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let mut connection = options.connect().await.expect("PostgreSQL answers");
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(&mut connection)
+        .await
+        .expect("it does");
+}
+
+/// Everything that must not be found, as it is and as hexadecimal digits.
+struct Needles {
+    named: Vec<(String, Vec<u8>)>,
+    /// Which needles begin with these two bytes: most places are passed over at this look.
+    beginnings: Vec<Vec<usize>>,
+}
+
+impl Needles {
+    fn new(secrets: &BTreeMap<String, Vec<u8>>) -> Self {
+        let mut named: Vec<_> = SAID
+            .iter()
+            .map(|text| ((*text).to_owned(), text.as_bytes().to_vec()))
+            .collect();
+        for (name, secret) in secrets {
+            let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+            named.push((name.clone(), secret.clone()));
+            named.push((name.clone(), hex.into_bytes()));
+        }
+        let mut beginnings = vec![Vec::new(); 1 << 16];
+        for (n, (_, needle)) in named.iter().enumerate() {
+            beginnings[usize::from(u16::from_be_bytes([needle[0], needle[1]]))].push(n);
+        }
+        Self { named, beginnings }
+    }
+
+    fn first_in(&self, bytes: &[u8]) -> Option<&str> {
+        bytes.windows(2).enumerate().find_map(|(at, two)| {
+            let candidates = &self.beginnings[usize::from(u16::from_be_bytes([two[0], two[1]]))];
+            let found = |n: &&usize| bytes[at..].starts_with(&self.named[**n].1);
+            candidates.iter().find(found).map(|n| self.named[*n].0.as_str())
+        })
+    }
+}
+
+#[test]
+fn the_search_finds_what_is_there() {
+    let secrets = BTreeMap::from([("a key".to_owned(), vec![7; 32])]);
+    let needles = Needles::new(&secrets);
+    assert_eq!(needles.first_in(&[&[7; 31][..], &[8]].concat()), None);
+    assert_eq!(needles.first_in(&[&[1; 5][..], &[7; 33]].concat()), Some("a key"));
+    assert_eq!(needles.first_in("07".repeat(32).as_bytes()), Some("a key"));
+    assert_eq!(needles.first_in(b"and in a whisper, too"), Some("in a whisper"));
 }
 
 /// Every secret key in a client's store, by the record it is in.

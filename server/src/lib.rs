@@ -48,6 +48,8 @@ mod refusal;
 mod server;
 mod service;
 mod serving;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod stream;
 mod tls;

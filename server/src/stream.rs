@@ -29,7 +29,10 @@ use crate::clock::now_ms;
 use crate::hub::HubFull;
 use crate::refusal::Refusal;
 use crate::store::{Caller, OpenStream};
-use delivery::Delivery;
+#[cfg(test)]
+pub(crate) use mail::Mail;
+
+pub(crate) use delivery::Delivery;
 
 /// Events held ready for the connection. With the envelopes read at a time this is what a client that
 /// does not read costs: half a MiB, if the ciphertexts are the longest.

@@ -51,7 +51,7 @@ async fn look_after_all(app: &App) {
 }
 
 /// What a stream has missed, if anything.
-fn judge(stream: &Progress, state: Option<&(i64, i64)>) -> Option<News> {
+pub(crate) fn judge(stream: &Progress, state: Option<&(i64, i64)>) -> Option<News> {
     match state {
         None => Some(News::End(stream.device, ErrorReason::TokenInvalid)),
         Some((_, epoch)) if *epoch > stream.epoch => {

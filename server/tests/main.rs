@@ -1,5 +1,10 @@
 //! The server from outside: real gRPC with hand-made requests, signed with bare Ed25519 keys, and never
 //! with our own client. Here on SQLite; `on_postgres.rs` has the same tests on PostgreSQL.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a few things are for tests that only PostgreSQL has"
+)]
 
 #[cfg(test)]
 const STORE: common::Store = common::Store::Sqlite;
@@ -17,6 +22,8 @@ mod common;
 #[cfg(test)]
 mod copy;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod http2;
 // Asks Linux how much memory there is in use.
 #[cfg(test)]
@@ -28,6 +35,8 @@ mod kem_prekeys;
 mod kill;
 #[cfg(test)]
 mod mailbox;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod prekeys;
 #[cfg(test)]

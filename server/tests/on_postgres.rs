@@ -21,7 +21,11 @@ mod channels;
 #[cfg(test)]
 mod channels_on_nodes;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod common;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod kem_prekeys;
 #[cfg(test)]
@@ -32,3 +36,5 @@ mod mailbox;
 mod prekeys;
 #[cfg(test)]
 mod pressure;
+#[cfg(test)]
+mod silence;

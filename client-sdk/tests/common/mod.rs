@@ -29,10 +29,17 @@ impl RunningServer {
 
     pub(crate) async fn start_limited(folder: &Path, address: Option<SocketAddr>, limits: Limits) -> Self {
         let config = sottovoce_server::Config {
-            data_dir: folder.join("server"),
             listen: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             limits,
             ..Default::default()
+        };
+        Self::start_as(folder, config).await
+    }
+
+    pub(crate) async fn start_as(folder: &Path, config: sottovoce_server::Config) -> Self {
+        let config = sottovoce_server::Config {
+            data_dir: folder.join("server"),
+            ..config
         };
         let server = Server::bind(config).await.expect("the server starts");
         let (address, database) = (server.local_addr(), server.database_path());

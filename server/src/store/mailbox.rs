@@ -13,7 +13,7 @@ use super::{ReadError, Store};
 use crate::hub::News;
 
 /// Bytes of messages read at a time; one more message, if it is the first, whatever its size.
-const READ_BYTES: i64 = 128 * 1024;
+pub(crate) const READ_BYTES: usize = 128 * 1024;
 
 /// Deletes envelopes from the mailbox of one device.
 pub(crate) struct Acknowledge {
@@ -223,7 +223,7 @@ impl Store {
         .bind(until)
         .bind(to_db(now_ms))
         .bind(to_db(at_most))
-        .bind(READ_BYTES)
+        .bind(to_db(READ_BYTES as u64))
         .fetch_all(&mut self.read().await?.conn())
         .await?;
         Ok(rows.into_iter().map(to_envelope).collect())

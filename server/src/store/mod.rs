@@ -40,7 +40,7 @@ pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, L
 pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
-pub(crate) use mailbox::{Acknowledge, OpenStream, StoredEnvelope};
+pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, StoredEnvelope};
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterRefusal};

@@ -9,7 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _};
 
-use super::db::Pool;
+use super::db::{Pool, in_time};
 use super::writer::{Connection, Reconnecting};
 use crate::config::PostgresUrl;
 use crate::error::StartError;
@@ -115,6 +115,13 @@ pub(crate) async fn connect_postgres(
         .options()
         .application_name("sottovoce-server")
         .statement_cache_capacity(STATEMENTS)
+        // When we are lost without a word, the rows we locked are free again before long.
+        .options([
+            ("idle_in_transaction_session_timeout", "30s"),
+            ("tcp_keepalives_idle", "15"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+        ])
         .disable_statement_logging();
     let mut migrating = options.connect().await?;
     // Under a lock of the database's: nodes that start together do not get in each other's way.
@@ -125,6 +132,9 @@ pub(crate) async fn connect_postgres(
     let readers = PgPoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(limits.request_timeout)
+        // Tested when they are given back, so that one that was lost without a word is given up then.
+        .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(async { in_time(connection.ping()).await.map(|()| true) }))
         .connect_with(options.clone())
         .await?;
     let writer = Reconnecting::new(options).await?;

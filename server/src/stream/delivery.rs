@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::Event;
 use super::mail::Mail;
 use crate::hub::{Inbound, Seat};
-use crate::store::{ReadError, StoredEnvelope};
+use crate::store::{READ_BYTES, ReadError, StoredEnvelope};
 
 /// Envelopes read from the database at a time, when they are small.
 const READ_AT_ONCE: u64 = 32;
@@ -134,7 +134,9 @@ impl<M: Mail> Course<'_, M> {
                     .next(self.device, self.state.cursor, until, at_most)
                     .await?
             };
-            let all = (envelopes.len() as u64) < at_most;
+            let size: usize = envelopes.iter().map(|envelope| envelope.size).sum();
+            // Fewer than asked for are all there are, unless they are so long that no more were read.
+            let all = (envelopes.len() as u64) < at_most && size < READ_BYTES;
             for envelope in envelopes {
                 self.say_envelope(envelope).await?;
             }

@@ -7,6 +7,7 @@ mod channels;
 mod mailbox;
 mod prekeys;
 mod sign_in;
+mod streams;
 
 use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
 use sottovoce_proto::v1::{BeginUploadRequest, FinishUploadRequest, UploadPartRequest};

@@ -43,33 +43,32 @@ pub(crate) fn postgres_url(data_dir: &Path) -> String {
     let folder = canonical(data_dir);
     let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
     let name = format!("test_{}", hex::encode(&digest[..12]));
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = made.get_or_insert_default();
-    let (gone, _): (Vec<_>, Vec<_>) = made
-        .iter()
-        .map(|(name, folder)| (name.clone(), folder.exists()))
-        .partition(|(_, exists)| !exists);
-    let mut statements: Vec<_> = gone
-        .iter()
-        .map(|(name, _)| format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        .collect();
-    for (name, _) in &gone {
-        made.remove(name);
-    }
     let (url, _) = server.rsplit_once('/').unwrap();
     let url = format!("{url}/{name}");
-    if !made.contains_key(&name) {
-        statements.push(format!("CREATE DATABASE {name}"));
-        // The folder may not be there yet; the one it will be in is.
-        let owner = if folder.exists() {
-            folder.as_path()
-        } else {
-            folder.parent().unwrap()
-        };
-        made.insert(name, owner.to_owned());
-    }
+    let statements = make(name, &folder);
     administer(server, statements);
     url
+}
+
+/// What makes the database, if there is none, and drops those whose folders are gone.
+fn make(name: String, folder: &Path) -> Vec<String> {
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = made.get_or_insert_default();
+    if made.contains_key(&name) {
+        return Vec::new();
+    }
+    let mut statements = Vec::new();
+    made.retain(|name, folder| {
+        if !folder.exists() {
+            statements.push(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
+        folder.exists()
+    });
+    statements.push(format!("CREATE DATABASE {name}"));
+    // The folder may not be there yet; the one it will be in is.
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap();
+    made.insert(name, there.to_owned());
+    statements
 }
 
 /// Runs statements on the server's own database: from anywhere, also from within a runtime.

@@ -10,11 +10,11 @@ pub(crate) mod s3;
 
 pub(crate) use certificates::Authority;
 pub(crate) use database::{
-    Look, add_device, dump, expire_tokens, hold_the_write_lock, postgres_url, setting,
+    Look, add_device, dump, expire_tokens, hold_the_write_lock, postgres_url, service, setting,
 };
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;
-pub(crate) use raw::{call, half_open, unfinished};
+pub(crate) use raw::{call, half_open, last_word, unfinished};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -33,6 +33,9 @@ impl Program {
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .envs(database_variable(data_dir))
+            // What tells the tests which seeds to run is no setting of the server.
+            .env_remove("SOTTOVOCE_SEED")
+            .env_remove("SOTTOVOCE_SEEDS")
             .kill_on_drop(true)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -61,13 +64,9 @@ impl Program {
         }
         let Some(address) = address else {
             let mut errors = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut errors)
-                .await
-                .unwrap();
+            if let Some(mut stderr) = child.stderr.take() {
+                stderr.read_to_string(&mut errors).await.unwrap();
+            }
             panic!("the server did not start: {announced}{errors}");
         };
         Self {
@@ -76,6 +75,11 @@ impl Program {
             child,
             stdout,
         }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// `kill -9`: the program gets no chance to do anything.

@@ -91,6 +91,32 @@ pub(crate) async fn call(
     Ok(answer.into_inner().message().await?.unwrap_or_default())
 }
 
+/// Calls `path` with `body` and returns what the stream of answers ends with, which is a refusal.
+pub(crate) async fn last_word(
+    grpc: &mut tonic::client::Grpc<Channel>,
+    path: &'static str,
+    metadata: &[(&'static str, &str)],
+    body: Vec<u8>,
+) -> Status {
+    grpc.ready().await.unwrap();
+    let mut request = Request::new(body);
+    for (name, value) in metadata {
+        request.metadata_mut().insert(*name, value.parse().unwrap());
+    }
+    let path = http::uri::PathAndQuery::from_static(path);
+    let mut stream = match grpc.server_streaming(request, path, RawCodec).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return status,
+    };
+    loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it was not refused"),
+            Err(status) => return status,
+        }
+    }
+}
+
 /// Begins a gRPC-Web request over HTTP/1.1, with these lines among its headers, and never sends its body.
 pub(crate) async fn unfinished(address: SocketAddr, headers: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.unwrap();

@@ -31,6 +31,22 @@ async fn a_message_says_who_sent_it_and_arrives_as_it_was_sent() {
     p.server.stop().await;
 }
 
+/// More of them than are read at a time, and then fewer than are asked for.
+#[tokio::test]
+async fn long_messages_all_come_before_queue_empty() {
+    let p = alice_and_bob(TestServer::start().await).await;
+    for n in 1..=12 {
+        let request = with_token(&p.alices, Device::letter(&p.bob, n, &[n as u8; 60 * 1024]));
+        p.clients.mailbox.clone().send(request).await.unwrap();
+    }
+    let mut stream = subscribe(&p.clients, &p.bobs).await;
+    for n in 1..=12 {
+        assert_eq!(next_envelope(&mut stream).await.ciphertext[0], n);
+    }
+    assert!(matches!(next(&mut stream).await, Event::QueueEmpty(_)));
+    p.server.stop().await;
+}
+
 #[tokio::test]
 async fn the_backlog_comes_in_order_then_queue_empty_once_then_live() {
     let p = alice_and_bob(TestServer::start().await).await;

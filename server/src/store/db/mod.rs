@@ -4,6 +4,7 @@
 //! `$1`, values are integers, bytes and text, and sets of rows go in as one `{rows}`. What only one of
 //! them has stays in this folder.
 
+mod patience;
 mod rows;
 mod statement;
 mod value;
@@ -11,6 +12,7 @@ mod value;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool};
 
+pub(crate) use patience::in_time;
 pub(crate) use rows::Rows;
 pub(crate) use statement::sql;
 

@@ -6,9 +6,9 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Executor, FromRow, query_as_with, query_with};
 
-use super::Conn;
 use super::rows::Rows;
 use super::value::Value;
+use super::{Conn, in_time};
 
 /// Where the rows go.
 const ROWS: &str = "{rows}";
@@ -62,7 +62,7 @@ impl Statement {
             Conn::Postgres(conn) => {
                 let (text, arguments) = self.for_postgres()?;
                 let query = query_with(AssertSqlSafe(text), arguments);
-                Ok((&mut **conn).execute(query).await?.rows_affected())
+                Ok(in_time((&mut **conn).execute(query)).await?.rows_affected())
             }
         }
     }
@@ -77,9 +77,7 @@ impl Statement {
             }
             Conn::Postgres(conn) => {
                 let (text, arguments) = self.for_postgres()?;
-                query_as_with(AssertSqlSafe(text), arguments)
-                    .fetch_all(&mut **conn)
-                    .await
+                in_time(query_as_with(AssertSqlSafe(text), arguments).fetch_all(&mut **conn)).await
             }
         }
     }

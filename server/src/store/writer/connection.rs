@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection, raw_sql};
 
-use crate::store::db::{Conn, sql};
+use crate::store::db::{Conn, in_time, sql};
 
 /// The writer's own connection to either database.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl Connection {
                 .map(drop),
             Self::Postgres(reconnecting) => {
                 if reconnecting.broken {
-                    reconnecting.connection = reconnecting.options.connect().await?;
+                    reconnecting.connection = in_time(reconnecting.options.connect()).await?;
                     reconnecting.broken = false;
                 }
-                let begun = raw_sql("BEGIN").execute(&mut reconnecting.connection).await;
+                let begun = in_time(raw_sql("BEGIN").execute(&mut reconnecting.connection)).await;
                 reconnecting.broken = begun.is_err();
                 begun.map(drop)
             }
@@ -82,7 +82,7 @@ impl Connection {
                     .await?;
                 connection.close().await
             }
-            Self::Postgres(reconnecting) => reconnecting.connection.close().await,
+            Self::Postgres(reconnecting) => in_time(reconnecting.connection.close()).await,
         }
     }
 }

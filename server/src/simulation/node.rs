@@ -1,0 +1,229 @@
+//! A node: the real hub and the real delivery behind a listener of the simulated network.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prost::Message;
+use prost::bytes::Bytes;
+use sottovoce_proto::v1::connect_request::Frame;
+use sottovoce_proto::v1::connect_response::Frame as Answer;
+use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, QueueEmpty, Refused, SendResult, send_result};
+use sottovoce_statements::DeviceId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use turmoil::net::{TcpListener, TcpStream};
+
+use super::database::Database;
+use super::random::Random;
+use super::{NODES, WINDOW};
+use crate::hints::{Hint, Outbox};
+use crate::hub::{Hub, News};
+use crate::stream::{Delivery, Event};
+use crate::watch::judge;
+
+pub(super) const PORT: u16 = 7443;
+
+/// How often a node looks after streams whose hints were lost.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// The way of hints between nodes. Some are late, and some are lost.
+pub(super) struct Bus {
+    hubs: Mutex<Vec<Option<Hub>>>,
+    random: Mutex<Random>,
+    lossy: AtomicBool,
+}
+
+impl Bus {
+    pub(super) fn new(nodes: usize, random: Random) -> Self {
+        Self {
+            hubs: Mutex::new(vec![None; nodes]),
+            random: Mutex::new(random),
+            lossy: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn set_lossy(&self, lossy: bool) {
+        self.lossy.store(lossy, Ordering::Relaxed);
+    }
+
+    async fn carry(self: Arc<Self>, from: usize, mut hints: mpsc::Receiver<Hint>) {
+        while let Some(hint) = hints.recv().await {
+            for to in (0..NODES.len()).filter(|to| *to != from) {
+                let (time, lost) = {
+                    let mut random = self.random.lock().unwrap();
+                    let lossy = self.lossy.load(Ordering::Relaxed);
+                    (random.millis(1..40), lossy && random.one_in(2))
+                };
+                let (bus, hint) = (self.clone(), hint.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    let hub = bus.hubs.lock().unwrap()[to].clone();
+                    if let (Some(hub), false) = (hub, lost) {
+                        hub.hear([hint].into_iter());
+                    }
+                });
+            }
+        }
+    }
+}
+
+pub(super) async fn serve(n: usize, database: Arc<Database>, bus: Arc<Bus>) -> turmoil::Result {
+    let (outbox, hints) = Outbox::new();
+    let hub = Hub::new(100, outbox);
+    bus.hubs.lock().unwrap()[n] = Some(hub.clone());
+    tokio::spawn(bus.carry(n, hints));
+    tokio::spawn(watch(hub.clone(), database.clone()));
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    loop {
+        let (connection, _) = listener.accept().await?;
+        tokio::spawn(connect(connection, hub.clone(), database.clone()));
+    }
+}
+
+/// As `crate::watch` does.
+async fn watch(hub: Hub, database: Arc<Database>) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let mut streams = hub.progress();
+        streams.sort_by_key(|stream| stream.device);
+        for stream in streams {
+            if let Ok(state) = database.state(stream.device).await {
+                hub.tell_here(judge(&stream, Some(&state)));
+            }
+        }
+    }
+}
+
+/// One connection: the device's id, then frames both ways, as `Connect` has them.
+async fn connect(connection: TcpStream, hub: Hub, database: Arc<Database>) {
+    let (mut reading, writing) = connection.into_split();
+    let mut id = [0; 16];
+    if reading.read_exact(&mut id).await.is_err() {
+        return;
+    }
+    let device = DeviceId::from_bytes(id);
+    let Ok(epoch) = database.open_stream(device).await else {
+        return;
+    };
+    let Ok(seat) = hub.take_seat(device, epoch) else {
+        return;
+    };
+    hub.opened(device, epoch);
+    let (events, mut received) = mpsc::channel(4);
+    let (answers, outgoing) = mpsc::channel(64);
+    let delivery = Delivery::new(database.clone(), device, seat, events, WINDOW);
+    let _writing = AbortOnDropHandle::new(tokio::spawn(write(writing, outgoing)));
+    let mut delivering = AbortOnDropHandle::new(tokio::spawn(delivery.run()));
+    let taking = take(reading, device, hub, database, answers.clone());
+    tokio::pin!(taking);
+    loop {
+        tokio::select! {
+            biased;
+            event = received.recv() => match event {
+                Some(event) => if answers.send(to_frame(event)).await.is_err() { return },
+                None => break,
+            },
+            () = &mut taking => return,
+        }
+    }
+    // What the client is told last: why it was. In this small protocol, as a result without an id.
+    if let Ok(reason) = (&mut delivering).await {
+        let end = refused(Vec::new(), reason.into());
+        let _ = answers.send(end).await;
+        // Time to be written, unless the client has gone.
+        let _ = tokio::time::timeout(Duration::from_secs(5), taking).await;
+    }
+}
+
+/// Does what the client asks, until it has gone.
+async fn take(
+    mut reading: OwnedReadHalf,
+    device: DeviceId,
+    hub: Hub,
+    database: Arc<Database>,
+    answers: mpsc::Sender<Answer>,
+) {
+    while let Some(request) = read_frame::<ConnectRequest>(&mut reading).await {
+        match request.frame {
+            Some(Frame::Send(send)) => {
+                let number = u64::from_be_bytes(send.client_message_id[8..].try_into().unwrap());
+                let message = &send.messages[0];
+                let to = DeviceId::from_bytes(message.device_id.as_slice().try_into().unwrap());
+                let taken = database
+                    .deposit(device, number, to, message.ciphertext.clone())
+                    .await;
+                let answer = match taken {
+                    Ok(new) => {
+                        if let Some(envelope) = new {
+                            hub.tell(vec![match hub.has_stream(&to) {
+                                true => News::Fresh(to, envelope),
+                                false => News::Look(to),
+                            }]);
+                        }
+                        Answer::Result(SendResult {
+                            client_message_id: send.client_message_id,
+                            outcome: Some(send_result::Outcome::Taken(Default::default())),
+                        })
+                    }
+                    Err(_) => refused(send.client_message_id, 23),
+                };
+                if answers.send(answer).await.is_err() {
+                    return;
+                }
+            }
+            Some(Frame::Acknowledge(acknowledge)) => {
+                let ids = acknowledge.envelope_ids;
+                if database.acknowledge(device, &ids).await.is_err() {
+                    return;
+                }
+                let ids = ids.iter().map(|id| id.as_slice().try_into().unwrap()).collect();
+                hub.tell(vec![News::Acknowledged(device, ids)]);
+            }
+            None => return,
+        }
+    }
+}
+
+fn refused(client_message_id: Vec<u8>, reason: i32) -> Answer {
+    Answer::Result(SendResult {
+        client_message_id,
+        outcome: Some(send_result::Outcome::Refused(Refused {
+            reason,
+            ..Refused::default()
+        })),
+    })
+}
+
+fn to_frame(event: Event) -> Answer {
+    match event {
+        Event::Envelope(envelope) => Answer::Envelope(envelope),
+        Event::QueueEmpty => Answer::QueueEmpty(QueueEmpty {}),
+        Event::PrekeysLow(low) => Answer::PrekeysLow(low),
+    }
+}
+
+async fn write(mut writing: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Answer>) {
+    while let Some(frame) = outgoing.recv().await {
+        let message = ConnectResponse { frame: Some(frame) };
+        if write_frame(&mut writing, &message).await.is_none() {
+            return;
+        }
+    }
+}
+
+pub(super) async fn write_frame(writing: &mut OwnedWriteHalf, message: &impl Message) -> Option<()> {
+    let body = message.encode_to_vec();
+    writing.write_all(&(body.len() as u32).to_be_bytes()).await.ok()?;
+    writing.write_all(&body).await.ok()
+}
+
+pub(super) async fn read_frame<M: Message + Default>(reading: &mut OwnedReadHalf) -> Option<M> {
+    let mut length = [0; 4];
+    reading.read_exact(&mut length).await.ok()?;
+    let mut body = vec![0; u32::from_be_bytes(length) as usize];
+    reading.read_exact(&mut body).await.ok()?;
+    M::decode(Bytes::from(body)).ok()
+}
