@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use sottovoce_server::{Config, Registration, Server};
+use crate::config::{Config, Database, Registration};
+use crate::server::Server;
 
 /// Said once clients can connect.
 pub(crate) fn ready(server: &Server, config: &Config) {
@@ -13,27 +14,42 @@ pub(crate) fn ready(server: &Server, config: &Config) {
     } else {
         "found, and brought up to date"
     };
-    let reach = if address.ip().is_loopback() {
-        "only programs on this machine can reach it, and connections are not encrypted"
-    } else {
-        "OTHER MACHINES CAN REACH IT, AND CONNECTIONS ARE NOT ENCRYPTED"
+    let scheme = if server.is_encrypted() { "https" } else { "http" };
+    let reach = match (address.ip().is_loopback(), server.is_encrypted()) {
+        (true, true) => "only programs on this machine can reach it",
+        (true, false) => "only programs on this machine can reach it, and connections are not encrypted",
+        (false, true) => "other machines can reach it",
+        (false, false) => "OTHER MACHINES CAN REACH IT, AND CONNECTIONS ARE NOT ENCRYPTED",
     };
     let registration = match config.registration {
         Registration::Open => "open: whoever can reach the address may make an account",
+        Registration::Invite => "by invite: `sottovoce-server invite create` makes one",
         Registration::Closed => "closed: no new accounts",
     };
     let folder = database.parent().unwrap_or(&database).display();
+    let database = match &config.database {
+        Database::Sqlite => format!("{} ({data})", database.display()),
+        Database::Postgres(url) => {
+            let options = url.options();
+            let name = options.get_database().unwrap_or("the user's own");
+            format!("PostgreSQL on {}, {name}", options.get_host())
+        }
+    };
+    let operators = match server.admin_addr() {
+        Some(address) => format!("{address}: status page, /metrics, /ready, /live (plain HTTP)"),
+        None => "nowhere; see admin.listen".to_owned(),
+    };
     say(&format!(
         "Sottovoce server {version} is ready.\n\
-         \x20 Address       http://{address} for gRPC and gRPC-Web;\n\
+         \x20 Address       {scheme}://{address} for gRPC and gRPC-Web;\n\
          \x20               {reach}\n\
          \x20 Accounts      name@{server_name}; registration is {registration}\n\
          \x20 Data folder   {folder}\n\
-         \x20 Database      {database} ({data})\n\
+         \x20 Database      {database}\n\
+         \x20 Operators     {operators}\n\
          \x20 To stop       press Ctrl-C or send SIGTERM; a second time stops at once\n",
         version = env!("CARGO_PKG_VERSION"),
         server_name = config.server_name,
-        database = database.display(),
     ));
 }
 

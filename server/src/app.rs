@@ -1,10 +1,12 @@
 //! What the services share.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sottovoce_statements::ServerName;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::History;
 use crate::auth::Challenges;
 use crate::blobs::{Downloads, Storage};
 use crate::blocks::BlockList;
@@ -12,6 +14,7 @@ use crate::config::Registration;
 use crate::fan_out::FanOuts;
 use crate::hub::Hub;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::prefix::AddressPrefix;
 use crate::rates::Rates;
 use crate::store::Store;
@@ -34,6 +37,13 @@ pub(crate) struct App {
     /// Where the bytes of blobs lie.
     pub(crate) storage: Storage,
     pub(crate) downloads: Downloads,
+    /// What this node is called among those on the same database.
+    pub(crate) node: String,
+    pub(crate) metrics: Metrics,
+    pub(crate) history: History,
+    pub(crate) started: Instant,
+    /// Cancelled when the server is about to stop and should get no new work.
+    pub(crate) draining: CancellationToken,
     /// Cancelled when the server begins to stop.
     pub(crate) stopping: CancellationToken,
 }

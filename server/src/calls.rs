@@ -39,7 +39,7 @@ impl Call {
     }
 }
 
-const CALLS: &[Call] = &[
+pub(crate) const CALLS: &[Call] = &[
     without_token("/sottovoce.v1.AccountService/Register", MAX_REQUEST_LEN),
     either_way("/sottovoce.v1.AccountService/GetAccount", MAX_REQUEST_LEN),
     with_token("/sottovoce.v1.AccountService/GetManifestHistory", MAX_REQUEST_LEN),

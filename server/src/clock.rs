@@ -11,3 +11,41 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// A span of time in its two largest units.
+pub(crate) fn span(seconds: f64) -> String {
+    const UNITS: [(&str, f64); 4] = [("d", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)];
+    let mut rest = seconds.max(0.0).round();
+    let mut parts = Vec::new();
+    for (unit, length) in UNITS {
+        let whole = (rest / length).floor();
+        if whole >= 1.0 {
+            parts.push(format!("{whole:.0} {unit}"));
+            rest -= whole * length;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() {
+        "0 s".to_owned()
+    } else {
+        parts.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_told_in_its_two_largest_units() {
+        for (seconds, text) in [
+            (0.0, "0 s"),
+            (59.4, "59 s"),
+            (61.0, "1 min 1 s"),
+            (3_600.0, "1 h"),
+            (90_061.0, "1 d 1 h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

@@ -82,6 +82,8 @@ impl<S: Calls> Connections<S> {
                     let peer = Peer::new(address.ip());
                     if let Some(place) = self.admission.admit(peer) {
                         open.spawn(self.clone().hold(socket, peer, place));
+                    } else {
+                        self.app.metrics.counts.connections_refused.add(1);
                     }
                 }
                 Err(error) => {
@@ -98,6 +100,7 @@ impl<S: Calls> Connections<S> {
 
     /// Serves one connection for as long as it has its place.
     async fn hold(self: Arc<Self>, socket: TcpStream, peer: Peer, _place: Place) {
+        let _counted = self.app.metrics.connections.one_more();
         tokio::select! {
             biased;
             () = self.cut.cancelled() => {}

@@ -37,6 +37,9 @@ pub enum StartError {
     /// The storage of blobs could not be opened.
     #[error("the storage of blobs could not be opened")]
     Storage(#[from] StorageError),
+    /// The database is there, and could not be read.
+    #[error("the database could not be read; the log says how")]
+    Unreadable,
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,

@@ -105,6 +105,11 @@ impl Gate {
             Ok(Err(refusal)) => refused(refusal),
             Err(_) => refused(Refusal::because(ErrorReason::DeadlineExceeded)),
         };
+        self.app.metrics.answered(
+            call.map(|call| call.path),
+            status_code(&response),
+            began.elapsed(),
+        );
         tracing::debug!(
             call = call.map_or("other", |call| call.path),
             code = ?status_code(&response),

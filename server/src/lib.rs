@@ -23,12 +23,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod admin;
+mod announce;
 mod app;
 mod auth;
 mod blobs;
 mod blocks;
 mod body;
 mod calls;
+mod cli;
 mod clock;
 mod config;
 mod connections;
@@ -40,7 +43,13 @@ mod fields;
 mod gate;
 mod hints;
 mod hub;
+mod jobs;
 mod limits;
+#[cfg(test)]
+mod manual;
+mod metrics;
+mod observe;
+mod orders;
 mod peer;
 mod prefix;
 mod rates;
@@ -61,7 +70,11 @@ pub use blobs::{
     migrate_storage, test_storage,
 };
 pub use blocks::{BlockedPrefix, MAX_BLOCKED};
-pub use config::{Config, DEFAULT_PORT, Database, PostgresUrl, PostgresUrlError, Registration, TlsFiles};
+pub use cli::command_line;
+pub use config::{
+    AdminConfig, Config, ConfigError, DEFAULT_PORT, Database, LogConfig, LogFormat, LogLevel, PostgresUrl,
+    PostgresUrlError, Registration, Secret, TlsFiles,
+};
 pub use cors::WebOriginError;
 pub use error::{ServeError, StartError};
 pub use hints::{NatsUrl, NatsUrlError};

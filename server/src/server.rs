@@ -1,9 +1,9 @@
 //! The server: bound, then serving, then stopped.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sottovoce_proto::FILE_DESCRIPTOR_SET;
 use sottovoce_proto::v1::account_service_server::AccountServiceServer;
@@ -23,11 +23,12 @@ use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
+use crate::admin::{Admin, History, observe};
 use crate::app::App;
 use crate::auth::Challenges;
-use crate::blobs::{Downloads, Storage, keep_tidy};
+use crate::blobs::{Downloads, Storage};
 use crate::blocks::BlockList;
-use crate::clock::{millis, now_ms};
+use crate::clock::now_ms;
 use crate::config::{Config, Database};
 use crate::connections::Connections;
 use crate::cors::Cors;
@@ -37,11 +38,16 @@ use crate::fan_out::{self, FanOuts};
 use crate::gate::GateLayer;
 use crate::hints::{Hint, Nats, Outbox};
 use crate::hub::Hub;
+use crate::jobs::{Runner, node_name};
 use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
+use crate::metrics::Metrics;
+#[cfg(unix)]
+use crate::orders::Orders;
+use crate::orders::load_blocks;
 use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::serving::Manners;
-use crate::store::{ExpireEnvelopes, Forsaken, ReleaseScheduled, Store, Sweep};
+use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store};
 use crate::tls::{self, Certificate};
 use crate::watch::watch;
 
@@ -63,6 +69,8 @@ pub struct Server {
     local_addr: SocketAddr,
     certificate: Option<Arc<Certificate>>,
     cors: Cors,
+    admin: Option<Admin>,
+    data_dir: PathBuf,
     app: Arc<App>,
     nats: Option<(Nats, mpsc::Receiver<Hint>)>,
 }
@@ -87,6 +95,10 @@ impl Server {
         let failed = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
+        let admin = match config.admin.listen {
+            Some(address) => Some(bind_admin(address).await?),
+            None => None,
+        };
         let (others, outbox) = match config.nats {
             Some(_) => {
                 let (others, outbox) = Outbox::new();
@@ -102,6 +114,8 @@ impl Server {
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
         let storage = Storage::open(&config.storage, &config.data_dir).await?;
         let downloads = Downloads::new(&config.limits);
+        let blocks = BlockList::new();
+        load_blocks(&store, &blocks).await.map_err(|_| StartError::Unreadable)?;
         let challenges = Challenges::new(config.server_name.clone(), &config.limits)
             .map_err(|_| StartError::Randomness)?;
         let fan_outs = FanOuts::new(&config.database).map_err(|_| StartError::Randomness)?;
@@ -115,10 +129,15 @@ impl Server {
             several_nodes: matches!(config.database, Database::Postgres(_)),
             fan_outs,
             challenges,
-            blocks: Arc::new(BlockList::new()),
+            blocks: Arc::new(blocks),
             trusted_proxies: config.trusted_proxies,
             storage,
             downloads,
+            node: node_name(config.node).map_err(|_| StartError::Randomness)?,
+            metrics: Metrics::new(),
+            history: History::new(),
+            started: Instant::now(),
+            draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -126,6 +145,8 @@ impl Server {
             local_addr,
             certificate,
             cors,
+            admin,
+            data_dir: config.data_dir,
             app: Arc::new(app),
             nats,
         })
@@ -135,6 +156,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where operators are listened for, where they are.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::local_addr)
     }
 
     /// Whether connections are encrypted.
@@ -168,6 +195,8 @@ impl Server {
             app,
             certificate,
             cors,
+            admin,
+            data_dir,
             ..
         } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -198,19 +227,25 @@ impl Server {
             closing.clone(),
             cut.clone(),
         );
-        let _sweeper = AbortOnDropHandle::new(tokio::spawn(sweep(app.clone())));
+        let _jobs = Runner::start(&app);
+        let _orders = take_orders(&app, &data_dir);
+        let _blocks = AbortOnDropHandle::new(tokio::spawn(keep_blocks(app.clone())));
+        let _observer = AbortOnDropHandle::new(tokio::spawn(observe(app.clone())));
+        let _admin = admin.map(|admin| AbortOnDropHandle::new(tokio::spawn(admin.serve(app.clone()))));
         let _releaser = AbortOnDropHandle::new(tokio::spawn(release(app.clone())));
         let _cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
         let _renewal = certificate.map(|certificate| {
             AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
         });
         let _fan_out = AbortOnDropHandle::new(tokio::spawn(fan_out::run(app.clone())));
-        let _tidier = AbortOnDropHandle::new(tokio::spawn(keep_tidy(app.clone())));
         let stop = async {
             shutdown.await;
+            app.draining.cancel();
+            report(&health, ServingStatus::NotServing).await;
+            // Whoever spreads the load hears of it before the first connection is refused.
+            tokio::time::sleep(app.limits.drain_delay).await;
             app.stopping.cancel();
             closing.cancel();
-            report(&health, ServingStatus::NotServing).await;
             close_watches(health).await;
         };
         let serving = async { tokio::join!(connections.accept(listener), stop) };
@@ -224,6 +259,34 @@ impl Server {
         app.store.close().await;
         result
     }
+}
+
+/// A server that cannot be given orders serves all the same.
+#[cfg(unix)]
+fn take_orders(app: &Arc<App>, data_dir: &Path) -> Option<Orders> {
+    let orders = Orders::take(app, data_dir);
+    if let Err(error) = &orders {
+        tracing::warn!(kind = %error.kind(), "orders cannot be taken: stop the server to give them");
+    }
+    orders.ok()
+}
+
+#[cfg(not(unix))]
+fn take_orders(_: &Arc<App>, _: &Path) {}
+
+/// What another node or a command blocks takes effect here as well, in a moment.
+async fn keep_blocks(app: Arc<App>) {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        // Those that are known stay in force.
+        let _ = load_blocks(&app.store, &app.blocks).await;
+    }
+}
+
+async fn bind_admin(address: SocketAddr) -> Result<Admin, StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    Admin::bind(address).await.map_err(failed)
 }
 
 /// How large requests may be is the gate's to say, call by call.
@@ -260,47 +323,6 @@ async fn out_of_patience(app: &App) {
     app.stopping.cancelled().await;
     tokio::time::sleep(app.limits.shutdown_grace).await;
     tracing::warn!("some calls did not end in time and were cut");
-}
-
-/// Forgets what has had its time: at the start, and then in regular intervals.
-async fn sweep(app: Arc<App>) {
-    /// Between the batches of one sweep, so that the writer's other callers come first.
-    const PAUSE: Duration = Duration::from_millis(20);
-    let mut ticks = tokio::time::interval(app.limits.sweep_interval.max(PAUSE));
-    loop {
-        ticks.tick().await;
-        loop {
-            let now_ms = now_ms();
-            let batch = Sweep {
-                receipts_before_ms: now_ms.saturating_sub(millis(app.limits.receipt_lifetime)),
-                now_ms,
-            };
-            match app.store.write(batch).await {
-                Ok(true) => tokio::time::sleep(PAUSE).await,
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "a sweep was put off");
-                    break;
-                }
-            }
-        }
-        sweep_channels(&app, PAUSE).await;
-    }
-}
-
-/// Deletes channels and posts that are nobody's any more.
-async fn sweep_channels(app: &App, pause: Duration) {
-    let mut found = Forsaken::default();
-    while !found.is_last() {
-        let Ok(next) = app.store.forsaken(&found).await else {
-            return;
-        };
-        found = next;
-        if !found.is_empty() && app.store.write(found.clone()).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(pause).await;
-    }
 }
 
 /// Tells the other nodes and hears them, where there may be any.

@@ -1,7 +1,6 @@
 //! What is done for blobs in the background. Every step may be done by several nodes at one time, cut off
 //! anywhere and done again.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt};
@@ -10,8 +9,6 @@ use prost::bytes::Bytes;
 use super::error::StorageError;
 use super::name::StorageKey;
 use super::storage::Storage;
-use crate::app::App;
-use crate::clock::now_ms;
 use crate::store::{ExpireHolds, Forget, MarkUnheld, ReadError, Store, WriteError};
 
 /// Holds ended, blobs looked at, keys compared in one change or query: none holds others up for long.
@@ -45,20 +42,6 @@ impl From<ReadError> for JobError {
 impl From<WriteError<std::convert::Infallible>> for JobError {
     fn from(_: WriteError<std::convert::Infallible>) -> Self {
         Self::Database
-    }
-}
-
-/// Does both jobs below, at the start and then in regular intervals.
-pub(crate) async fn keep_tidy(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(app.limits.sweep_interval.max(PAUSE));
-    loop {
-        ticks.tick().await;
-        if let Err(error) = remove_unheld(&app.store, &app.storage, now_ms()).await {
-            tracing::warn!(%error, "removing blobs that nobody holds was put off");
-        }
-        if let Err(error) = remove_orphans(&app.store, &app.storage, app.limits.orphan_grace).await {
-            tracing::warn!(%error, "removing objects without a blob was put off");
-        }
     }
 }
 

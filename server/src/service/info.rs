@@ -22,6 +22,7 @@ impl ServerService for Info {
     ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
         let registration = match self.0.registration {
             Registration::Open => v1::Registration::Open,
+            Registration::Invite => v1::Registration::Invite,
             Registration::Closed => v1::Registration::Closed,
         };
         Ok(Response::new(v1::GetServerInfoResponse {

@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::fields;
 use crate::gate::caller;
 use crate::limits::{MAX_ACKNOWLEDGED, MAX_BATCH};
+use crate::metrics::Counts;
 use crate::refusal::Refusal;
 use crate::store::{Acknowledge, Caller, CancelScheduled, Deposit, DepositRefusal, Pending, Receipt};
 use crate::stream::{self, Deliveries, Event};
@@ -88,7 +89,9 @@ impl MailboxService for Mailboxes {
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(Subscription(stream::open(&self.0, &caller).await?)))
+        let counts = self.0.metrics.counts.clone();
+        let deliveries = stream::open(&self.0, &caller).await?;
+        Ok(Response::new(Subscription { deliveries, counts }))
     }
 
     async fn acknowledge(
@@ -128,6 +131,9 @@ impl Begun {
 impl App {
     /// Messages are taken in the order in which this is called.
     async fn begin(&self, send: Send) -> Result<Begun, Refusal> {
+        let (Send::Stored(deposit) | Send::Ephemeral(deposit)) = &send;
+        let lengths = deposit.letters.iter().map(|letter| letter.ciphertext.len());
+        self.metrics.counts.sent(lengths);
         match send {
             Send::Stored(deposit) => Ok(Begun::Queued(self.store.enqueue(deposit).await)),
             Send::Ephemeral(deposit) => self.hand_over(deposit).await.map(Begun::HandedOver),
@@ -182,13 +188,19 @@ fn to_response(receipt: Receipt) -> SendResponse {
 
 /// The stream of `Subscribe`.
 #[derive(Debug)]
-pub(crate) struct Subscription(Deliveries);
+pub(crate) struct Subscription {
+    deliveries: Deliveries,
+    counts: Arc<Counts>,
+}
 
 impl Stream for Subscription {
     type Item = Result<SubscribeResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = std::task::ready!(Pin::new(&mut self.0).poll_next(cx));
+        let event = std::task::ready!(Pin::new(&mut self.deliveries).poll_next(cx));
+        if let Some(Ok(Event::Envelope(envelope))) = &event {
+            self.counts.delivered(envelope.ciphertext.len());
+        }
         Poll::Ready(event.map(|event| {
             event.map(|event| SubscribeResponse {
                 event: Some(match event {

@@ -164,6 +164,11 @@ struct Page {
 }
 
 impl Forsaken {
+    /// How many channels and posts this step found.
+    pub(crate) fn len(&self) -> u64 {
+        (self.channels.ids.len() + self.posts.ids.len()) as u64
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.channels.ids.is_empty() && self.posts.ids.is_empty()
     }

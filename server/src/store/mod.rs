@@ -14,6 +14,7 @@ mod fan_out;
 mod kem_prekeys;
 mod mailbox;
 mod open;
+mod operating;
 mod posts;
 mod prekeys;
 mod roster;
@@ -41,15 +42,20 @@ pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, StoredEnvelope};
+pub(crate) use operating::{
+    Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, NewInvite, PlaceError,
+    PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, copy_sqlite, inspect, place_sqlite,
+};
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterRefusal};
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
-pub(crate) use sweep::Sweep;
+pub(crate) use sweep::{Batch, Sweep};
 pub(crate) use tokens::{Caller, IssueToken};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
+pub(crate) use open::DATABASE_FILE;
 use open::DataDir;
 use writer::{WriteTogether, Writer};
 

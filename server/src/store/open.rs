@@ -15,7 +15,7 @@ use crate::config::PostgresUrl;
 use crate::error::StartError;
 use crate::limits::Limits;
 
-const DATABASE_FILE: &str = "sottovoce.db";
+pub(crate) const DATABASE_FILE: &str = "sottovoce.db";
 const LOCK_FILE: &str = "sottovoce.lock";
 
 /// Only for other programs looking into the file: the server has one writer.

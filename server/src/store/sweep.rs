@@ -17,12 +17,29 @@ pub(crate) struct Sweep {
     pub(crate) now_ms: u64,
 }
 
-impl Write for Sweep {
+/// What one batch of a job dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) items: u64,
     /// Whether there may be more.
-    type Output = bool;
+    pub(crate) more: bool,
+}
+
+impl Batch {
+    /// Of as many rows from each of several tables, at most `bound` from one.
+    pub(crate) fn of(rows: &[u64], bound: i64) -> Self {
+        Self {
+            items: rows.iter().sum(),
+            more: rows.iter().any(|rows| to_db(*rows) >= bound),
+        }
+    }
+}
+
+impl Write for Sweep {
+    type Output = Batch;
     type Refusal = std::convert::Infallible;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Self::Refusal>> {
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Batch, WriteError<Self::Refusal>> {
         let receipts: Vec<(Vec<u8>, Option<i64>)> =
             sql("DELETE FROM receipts WHERE (scope, client_message_id) IN \
              (SELECT scope, client_message_id FROM receipts WHERE accepted_at_ms < $1 LIMIT $2) \
@@ -38,8 +55,7 @@ impl Write for Sweep {
         .bind(SWEEP_BATCH)
         .execute(&mut tx.conn)
         .await?;
-        let full = |rows: u64| to_db(rows) >= SWEEP_BATCH;
-        Ok(full(receipts.len() as u64) || full(tokens))
+        Ok(Batch::of(&[receipts.len() as u64, tokens], SWEEP_BATCH))
     }
 }
 

@@ -1,5 +1,9 @@
 //! The program itself: what it says, what it refuses, how it stops, and what it never writes down.
 
+#[cfg(unix)]
+mod commands;
+#[cfg(unix)]
+mod operating;
 mod starting;
 mod stopping;
 mod writing;

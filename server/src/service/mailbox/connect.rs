@@ -102,7 +102,7 @@ impl Course {
                         self.say(Frame::Result(result)).await;
                     }
                 }
-                Some(event) = events.recv() => self.say(to_frame(event)).await,
+                Some(event) = events.recv() => self.deliver(event).await,
             }
         }
         Ok(())
@@ -125,6 +125,13 @@ impl Course {
                 }))
             }
         }
+    }
+
+    async fn deliver(&self, event: Event) {
+        if let Event::Envelope(envelope) = &event {
+            self.app.metrics.counts.delivered(envelope.ciphertext.len());
+        }
+        self.say(to_frame(event)).await;
     }
 
     async fn say(&self, frame: Frame) {

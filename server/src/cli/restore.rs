@@ -1,0 +1,123 @@
+//! `restore`: a backup, put back where no server runs.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::backup::{BLOBS, DUMP_FILE, local_blobs};
+use super::checksums::{Damage, FORMAT, LIST_FILE, List};
+use super::options::Options;
+use super::out::say;
+use super::postgres::{self, ToolError};
+use crate::config::{ConfigError, Database};
+use crate::store::{DATABASE_FILE, PlaceError, place_sqlite};
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// What `backup` has written
+    folder: PathBuf,
+    /// Replace a database that is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Why nothing was put back; with `Blobs`, why not all of it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RestoreError {
+    #[error("the settings cannot be used")]
+    Config(#[from] ConfigError),
+    #[error("{} is no backup", path.display())]
+    NoBackup { path: PathBuf, source: io::Error },
+    #[error("the backup was written by a version this one does not know")]
+    Format,
+    #[error("the backup is of {found}, and the settings name another server or kind of database")]
+    Other { found: String },
+    #[error("{} cannot be read", .path)]
+    Unreadable { path: String, source: io::Error },
+    #[error("{path} is damaged")]
+    Damaged { path: String, source: Damage },
+    #[error("the database was not put back")]
+    Place(#[from] PlaceError),
+    #[error("the database was not put back")]
+    Tool(#[from] ToolError),
+    #[error("the database is back, the attachments are not all")]
+    Blobs(#[source] io::Error),
+}
+
+pub(super) async fn restore(options: &Options, args: RestoreArgs) -> Result<ExitCode, RestoreError> {
+    let config = options.sources().load()?;
+    let list = read_list(&args.folder)?;
+    let kind = match config.database {
+        Database::Sqlite => "sqlite",
+        Database::Postgres(_) => "postgres",
+    };
+    if list.database != kind || list.server_name != config.server_name.as_str() {
+        let found = format!("{} on {}", list.server_name, list.database);
+        return Err(RestoreError::Other { found });
+    }
+    check(&list, &args.folder)?;
+    match &config.database {
+        Database::Sqlite => place_sqlite(&config.data_dir, &args.folder.join(DATABASE_FILE), args.force)?,
+        Database::Postgres(url) => postgres::restore(url, &args.folder.join(DUMP_FILE), args.force).await?,
+    }
+    if let Some(to) = local_blobs(&config) {
+        put_back(&list, &args.folder, &to).map_err(RestoreError::Blobs)?;
+    }
+    say("Everything in the backup is back. What came after it is not: see \"Restoring\" in OPERATING.md.\n");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_list(folder: &Path) -> Result<List, RestoreError> {
+    let no_backup = |source| RestoreError::NoBackup {
+        path: folder.to_owned(),
+        source,
+    };
+    let text = fs::read(folder.join(LIST_FILE)).map_err(no_backup)?;
+    let list: List = serde_json::from_slice(&text).map_err(|error| no_backup(error.into()))?;
+    if list.format == FORMAT {
+        Ok(list)
+    } else {
+        Err(RestoreError::Format)
+    }
+}
+
+/// All of it, before anything is touched.
+fn check(list: &List, folder: &Path) -> Result<(), RestoreError> {
+    for file in &list.files {
+        let path = || file.path.clone();
+        file.check(folder)
+            .map_err(|source| RestoreError::Unreadable { path: path(), source })?
+            .map_err(|source| RestoreError::Damaged { path: path(), source })?;
+    }
+    let database = [DATABASE_FILE, DUMP_FILE];
+    if list
+        .files
+        .iter()
+        .any(|file| database.contains(&file.path.as_str()))
+    {
+        Ok(())
+    } else {
+        Err(RestoreError::Format)
+    }
+}
+
+fn put_back(list: &List, folder: &Path, to: &Path) -> io::Result<()> {
+    for file in &list.files {
+        let Some(name) = file
+            .path
+            .strip_prefix(BLOBS)
+            .and_then(|name| name.strip_prefix('/'))
+        else {
+            continue;
+        };
+        let place = to.join(name);
+        if let Some(parent) = place.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::copy(folder.join(&file.path), place)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! What operators see while it runs, and what they may tell it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use super::run;
+use crate::common::{Clients, Device, Program};
+
+/// A running server with a listener for operators, and where that is.
+pub(super) async fn start(data_dir: &Path, change: impl FnOnce(&mut Command)) -> (Program, SocketAddr) {
+    let mut command = Program::command(data_dir);
+    command.env("SOTTOVOCE_ADMIN__LISTEN", "127.0.0.1:0");
+    change(&mut command);
+    let program = Program::spawn(command).await;
+    let line = program.announced.lines().find(|line| line.contains("Operators")).unwrap();
+    let address = line.split_whitespace().nth(1).unwrap().trim_end_matches(':').parse().unwrap();
+    (program, address)
+}
+
+/// What a listener for operators answers: the status and everything after it.
+pub(super) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: operators\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+}
+
+/// The value of a metric without labels, or with exactly these.
+fn metric(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).parse().unwrap()
+}
+
+/// A command on the same data folder.
+pub(super) fn command(data_dir: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));
+    command.args(words).arg("--data-dir").arg(data_dir).kill_on_drop(true);
+    command
+}
+
+/// What a command prints when it does what it is told.
+pub(super) async fn done(data_dir: &Path, words: &[&str]) -> String {
+    let output = run(command(data_dir, words)).await;
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{words:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What it says when it does not.
+pub(super) async fn refused(data_dir: &Path, words: &[&str]) -> String {
+    let output = run(command(data_dir, words)).await;
+    assert_eq!(output.status.code(), Some(1), "{words:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn the_figures_are_those_of_what_was_done_and_name_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, operators) = start(folder.path(), |_| {}).await;
+    let clients = Clients::connect(program.address).await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let tokens = [alice.join(&clients).await, bob.join(&clients).await];
+    Device::send_numbers(&clients, &tokens[0], &bob, 1..=3).await;
+    let (status, metrics) = get(operators, "/metrics").await;
+    assert_eq!(status, 200);
+    assert_eq!(metric(&metrics, "sottovoce_messages_in_total"), 3.0);
+    assert!(metric(&metrics, "sottovoce_message_bytes_in_total") > 0.0);
+    assert_eq!(metric(&metrics, "sottovoce_calls_total{call=\"MailboxService/Send\",code=\"OK\"}"), 3.0);
+    assert_eq!(metric(&metrics, "sottovoce_calls_total{call=\"AccountService/Register\",code=\"OK\"}"), 2.0);
+    assert_eq!(metric(&metrics, "sottovoce_ready"), 1.0);
+    assert!(metric(&metrics, "sottovoce_connections") >= 1.0);
+    assert!(metric(&metrics, "sottovoce_database_bytes") > 10_000.0);
+    let (status, page) = get(operators, "/").await;
+    assert_eq!(status, 200);
+    for words in ["Ready", "Writer queue", "<svg", "sweep", "localhost", "content-security-policy"] {
+        assert!(page.contains(words), "{words:?} is not in\n{page}");
+    }
+    let mut names = vec!["alice".to_owned(), "bob".to_owned(), "127.0.0.1".to_owned()];
+    names.extend(tokens);
+    names.extend([alice.id.to_string(), bob.id.to_string()]);
+    for name in names {
+        assert!(!metrics.contains(&name) && !page.contains(&name), "{name:?} is shown to operators");
+    }
+    assert_eq!(get(operators, "/live").await.0, 200);
+    assert_eq!(get(operators, "/ready").await.0, 200);
+    assert_eq!(get(operators, "/other").await.0, 404);
+    program.kill().await;
+}
+
+#[tokio::test]
+async fn jobs_run_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, operators) = start(folder.path(), |command| {
+        command.env("SOTTOVOCE_LIMITS__SWEEP_INTERVAL", "200ms");
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (_, metrics) = get(operators, "/metrics").await;
+    for job in ["sweep", "lapsed", "forsaken", "unheld", "orphans"] {
+        let runs = metric(&metrics, &format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}"));
+        assert!((2.0..=11.0).contains(&runs), "{job} ran {runs} times in two seconds");
+    }
+    program.kill().await;
+}
+
+#[tokio::test]
+async fn it_drains_before_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, operators) = start(folder.path(), |command| {
+        command.env("SOTTOVOCE_LIMITS__DRAIN_DELAY", "2s");
+    })
+    .await;
+    program.signal("TERM").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (status, answer) = get(operators, "/ready").await;
+    assert_eq!(status, 503);
+    assert!(answer.contains("draining"), "{answer}");
+    // Who has not heard of it yet is served as before.
+    let clients = Clients::connect(program.address).await;
+    Device::named("alice").join(&clients).await;
+    let (status, _, log) = program.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn a_running_server_takes_orders() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (program, _) = start(data, |_| {}).await;
+    let made = done(data, &["invite", "create", "--uses", "3", "--note", "for the team"]).await;
+    let code = made.lines().next().unwrap();
+    assert_eq!(code.len(), 23, "{made}");
+    let list = done(data, &["invite", "list"]).await;
+    assert!(list.contains("for the team") && !list.contains(code), "{list}");
+    done(data, &["invite", "revoke", "1"]).await;
+    assert!(refused(data, &["invite", "revoke", "1"]).await.contains("no such thing"));
+    assert!(!done(data, &["invite", "list"]).await.contains("for the team"));
+
+    let clients = Clients::connect(program.address).await;
+    let alice = Device::named("alice");
+    alice.join(&clients).await;
+    let devices = done(data, &["device", "list", "alice@localhost"]).await;
+    assert!(devices.contains(&alice.id.to_string()), "{devices}");
+    assert!(refused(data, &["device", "list", "nobody@localhost"]).await.contains("no such thing"));
+    assert!(refused(data, &["device", "revoke", "a5"]).await.contains("32 hexadecimal digits"));
+
+    // Blocks take effect at once, on connections that are open too.
+    done(data, &["block", "add", "127.0.0.0/8", "--for", "1h", "--note", "a test"]).await;
+    assert!(done(data, &["block", "list"]).await.contains("127.0.0.0/8"));
+    assert!(Clients::try_connect(program.address).await.is_err() || {
+        let clients = Clients::connect(program.address).await;
+        clients.auth.clone().list_sessions(sottovoce_proto::v1::ListSessionsRequest {}).await.is_err()
+    });
+    done(data, &["block", "remove", "127.0.0.0/8"]).await;
+    Device::named("bob").join(&Clients::connect(program.address).await).await;
+    assert!(refused(data, &["block", "add", "nowhere"]).await.contains("192.0.2.0/24"));
+    program.kill().await;
+    // What a killed server leaves behind is no server: the command does it itself.
+    done(data, &["invite", "create"]).await;
+    let (program, _) = start(data, |_| {}).await;
+    assert!(done(data, &["invite", "list"]).await.lines().count() == 2);
+    program.kill().await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_signed_out_is_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, _) = start(folder.path(), |_| {}).await;
+    let clients = Clients::connect(program.address).await;
+    let alice = Device::named("alice");
+    let token = alice.join(&clients).await;
+    let request = || crate::common::with_token(&token, sottovoce_proto::v1::SubscribeRequest {});
+    let mut stream = clients.mailbox.clone().subscribe(request()).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    done(folder.path(), &["device", "revoke", &alice.id.to_string()]).await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.message()).await.unwrap();
+    assert_eq!(crate::common::reason(&ended.unwrap_err()), "TOKEN_INVALID");
+    let again = clients.mailbox.clone().subscribe(request()).await.unwrap_err();
+    assert_eq!(crate::common::reason(&again), "TOKEN_INVALID");
+    program.kill().await;
+}
