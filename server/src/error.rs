@@ -37,6 +37,9 @@ pub enum StartError {
     /// The storage of blobs could not be opened.
     #[error("the storage of blobs could not be opened")]
     Storage(#[from] StorageError),
+    /// The keys that nodes share could not be read or made; the log says why.
+    #[error("the keys of the server could not be read from the database")]
+    SharedKey,
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,

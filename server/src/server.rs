@@ -1,5 +1,6 @@
 //! The server: bound, then serving, then stopped.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
 use crate::app::App;
-use crate::auth::Challenges;
+use crate::auth::{Challenges, random};
 use crate::blobs::{Downloads, Storage, keep_tidy};
 use crate::blocks::BlockList;
 use crate::clock::{millis, now_ms};
@@ -41,7 +42,9 @@ use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
 use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::serving::Manners;
-use crate::store::{ExpireEnvelopes, Forsaken, ReleaseScheduled, Store, Sweep};
+use crate::store::{
+    ExpireEnvelopes, Forsaken, ReleaseScheduled, SharedKey, Store, Sweep, SweepAccounts, WriteError,
+};
 use crate::tls::{self, Certificate};
 use crate::watch::watch;
 
@@ -102,8 +105,7 @@ impl Server {
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
         let storage = Storage::open(&config.storage, &config.data_dir).await?;
         let downloads = Downloads::new(&config.limits);
-        let challenges = Challenges::new(config.server_name.clone(), &config.limits)
-            .map_err(|_| StartError::Randomness)?;
+        let challenges = challenges(&store, &config).await?;
         let fan_outs = FanOuts::new(&config.database).map_err(|_| StartError::Randomness)?;
         let app = App {
             server_name: config.server_name,
@@ -226,6 +228,16 @@ impl Server {
     }
 }
 
+/// Every node makes and knows the same ones.
+async fn challenges(store: &Store, config: &Config) -> Result<Challenges, StartError> {
+    let key = SharedKey {
+        name: "challenges",
+        fresh: random().map_err(|_| StartError::Randomness)?,
+    };
+    let key = store.write(key).await.map_err(|_| StartError::SharedKey)?;
+    Challenges::new(config.server_name.clone(), &key, &config.limits).map_err(|_| StartError::Randomness)
+}
+
 /// How large requests may be is the gate's to say, call by call.
 fn routes(app: &Arc<App>) -> Routes {
     Routes::new(AccountServiceServer::new(Accounts(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
@@ -270,12 +282,7 @@ async fn sweep(app: Arc<App>) {
     loop {
         ticks.tick().await;
         loop {
-            let now_ms = now_ms();
-            let batch = Sweep {
-                receipts_before_ms: now_ms.saturating_sub(millis(app.limits.receipt_lifetime)),
-                now_ms,
-            };
-            match app.store.write(batch).await {
+            match sweep_once(&app).await {
                 Ok(true) => tokio::time::sleep(PAUSE).await,
                 Ok(false) => break,
                 Err(error) => {
@@ -318,6 +325,19 @@ async fn stay_together(app: Arc<App>, nats: Option<(Nats, mpsc::Receiver<Hint>)>
     tokio::join!(watch(app.clone(), hints_arrive), hinting);
 }
 
+async fn sweep_once(app: &App) -> Result<bool, WriteError<Infallible>> {
+    let now_ms = now_ms();
+    let before = |lifetime| now_ms.saturating_sub(millis(lifetime));
+    let receipts = Sweep {
+        receipts_before_ms: before(app.limits.receipt_lifetime),
+    };
+    let sessions = SweepAccounts {
+        sign_ins_before_ms: before(app.limits.sign_in_memory),
+        now_ms,
+    };
+    Ok(app.store.write(receipts).await? | app.store.write(sessions).await?)
+}
+
 /// Delivers what was to be delivered later, when its time has come, and deletes what has expired.
 async fn release(app: Arc<App>) {
     const INTERVAL: Duration = Duration::from_secs(1);
@@ -333,7 +353,7 @@ async fn release(app: Arc<App>) {
 mod tests {
     use super::*;
     use crate::blocks::BlockedPrefix;
-    use crate::store::{Tx, Write, WriteError};
+    use crate::store::{Tx, Write};
     use sottovoce_proto::v1::GetServerInfoRequest;
     use sottovoce_proto::v1::server_service_client::ServerServiceClient;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
