@@ -179,18 +179,20 @@ pub struct Limits {
     /// How long a node may go by what it knows of a token before it asks the database again. Default 5
     /// seconds: a revocation through another node, whose hint was lost, is noticed that late.
     pub caller_memory: Duration,
-    /// How long a session lasts unless it is refreshed, and at most, both rounded down to a day. Default
-    /// 30 and 365 days.
-    pub session_lifetime: (Duration, Duration),
+    /// How long a session lasts unless it is refreshed, rounded down to a day. Default 30 days.
+    pub session_idle_lifetime: Duration,
+    /// How long any session lasts, rounded down to a day. Default 365 days.
+    pub session_lifetime: Duration,
     /// Sessions per device; the one used longest ago gives way. Default 16: one is in use, the rest are
     /// leftovers of restarts.
     pub max_sessions_per_device: u32,
     /// Times a device may sign in, one right after the other, before it has to wait. Default 60: a client
     /// that loses its memory with every restart, in a bad hour.
     pub free_sign_ins: u32,
-    /// How long it waits then: the first wait, doubled each time, up to the longest. Default 1 second and
-    /// 15 minutes.
-    pub sign_in_wait: (Duration, Duration),
+    /// How long it waits then, the first time; each time after that twice as long. Default 1 second.
+    pub sign_in_wait: Duration,
+    /// The longest such wait. Default 15 minutes.
+    pub max_sign_in_wait: Duration,
     /// How long a device pauses for its sign-ins to be forgotten. Default 1 hour.
     pub sign_in_memory: Duration,
     /// Replaced manifests kept per account; the oldest are forgotten. Default 1,000, up to 1.6 MiB: a
@@ -282,13 +284,12 @@ impl Default for Limits {
             challenge_lifetime: Duration::from_secs(2 * MINUTE),
             access_token_lifetime: Duration::from_secs(15 * MINUTE),
             caller_memory: Duration::from_secs(5),
-            session_lifetime: (
-                Duration::from_secs(30 * 24 * HOUR),
-                Duration::from_secs(365 * 24 * HOUR),
-            ),
+            session_idle_lifetime: Duration::from_secs(30 * 24 * HOUR),
+            session_lifetime: Duration::from_secs(365 * 24 * HOUR),
             max_sessions_per_device: 16,
             free_sign_ins: 60,
-            sign_in_wait: (Duration::from_secs(1), Duration::from_secs(15 * MINUTE)),
+            sign_in_wait: Duration::from_secs(1),
+            max_sign_in_wait: Duration::from_secs(15 * MINUTE),
             sign_in_memory: Duration::from_secs(HOUR),
             max_manifests: 1_000,
             max_linking_grants: 1_000,
@@ -347,10 +348,12 @@ mod tests {
             challenge_lifetime,
             access_token_lifetime,
             caller_memory,
-            session_lifetime: (session_idle, session_longest),
+            session_idle_lifetime,
+            session_lifetime,
             max_sessions_per_device,
             free_sign_ins,
-            sign_in_wait: (sign_in_first, sign_in_longest),
+            sign_in_wait,
+            max_sign_in_wait,
             sign_in_memory,
             max_manifests,
             max_linking_grants,
@@ -401,12 +404,12 @@ mod tests {
             ("challenge_lifetime", challenge_lifetime.as_secs()),
             ("access_token_lifetime", access_token_lifetime.as_secs()),
             ("caller_memory", caller_memory.as_secs()),
-            ("session_lifetime.idle", session_idle.as_secs()),
-            ("session_lifetime.longest", session_longest.as_secs()),
+            ("session_idle_lifetime", session_idle_lifetime.as_secs()),
+            ("session_lifetime", session_lifetime.as_secs()),
             ("max_sessions_per_device", u64::from(max_sessions_per_device)),
             ("free_sign_ins", u64::from(free_sign_ins)),
-            ("sign_in_wait.first", sign_in_first.as_secs()),
-            ("sign_in_wait.longest", sign_in_longest.as_secs()),
+            ("sign_in_wait", sign_in_wait.as_secs()),
+            ("max_sign_in_wait", max_sign_in_wait.as_secs()),
             ("sign_in_memory", sign_in_memory.as_secs()),
             ("max_manifests", max_manifests),
             ("max_linking_grants", max_linking_grants),

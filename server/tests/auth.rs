@@ -138,7 +138,8 @@ async fn tokens_are_forgotten_when_their_time_has_passed() {
 async fn a_device_that_signs_in_too_often_has_to_wait_also_after_a_restart() {
     let waiting = |config: &mut Config| {
         config.limits.free_sign_ins = 2;
-        config.limits.sign_in_wait = (Duration::from_secs(100), Duration::from_secs(1_000));
+        config.limits.sign_in_wait = Duration::from_secs(100);
+        config.limits.max_sign_in_wait = Duration::from_secs(1_000);
     };
     let server = TestServer::start_with(waiting).await;
     let clients = server.connect().await;
@@ -158,7 +159,8 @@ async fn a_device_that_signs_in_too_often_has_to_wait_also_after_a_restart() {
 async fn a_device_that_has_waited_signs_in_again_and_waits_twice_as_long() {
     let server = TestServer::start_limited(|limits| {
         limits.free_sign_ins = 1;
-        limits.sign_in_wait = (Duration::from_millis(300), Duration::from_secs(1_000));
+        limits.sign_in_wait = Duration::from_millis(300);
+        limits.max_sign_in_wait = Duration::from_secs(1_000);
     })
     .await;
     let clients = server.connect().await;
@@ -179,7 +181,8 @@ async fn a_device_that_has_waited_signs_in_again_and_waits_twice_as_long() {
 async fn nobody_without_its_key_keeps_a_device_from_signing_in() {
     let server = TestServer::start_limited(|limits| {
         limits.free_sign_ins = 1;
-        limits.sign_in_wait = (Duration::from_secs(100), Duration::from_secs(100));
+        limits.sign_in_wait = Duration::from_secs(100);
+        limits.max_sign_in_wait = Duration::from_secs(100);
     })
     .await;
     let clients = server.connect().await;

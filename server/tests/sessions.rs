@@ -337,7 +337,7 @@ async fn tokens_are_good_only_where_their_session_was_begun() {
 #[tokio::test]
 async fn a_session_that_is_not_refreshed_ends_and_is_forgotten() {
     let server = TestServer::start_limited(|limits| {
-        limits.session_lifetime.0 = Duration::ZERO;
+        limits.session_idle_lifetime = Duration::ZERO;
         limits.sweep_interval = Duration::from_millis(50);
     })
     .await;

@@ -157,7 +157,7 @@ impl App {
             access: access.hash(),
             access_expires_at_ms: expires_at_ms,
             refresh_expires_at_ms: self.refresh_expires_at_ms(now_ms),
-            session_days: day(millis(self.limits.session_lifetime.1)),
+            session_days: day(millis(self.limits.session_lifetime)),
             now_ms,
         };
         match self.store.refresh(change).await? {
@@ -179,8 +179,9 @@ impl App {
 
     /// At the beginning of a day: that somebody was here is kept by the day.
     fn refresh_expires_at_ms(&self, now_ms: u64) -> u64 {
-        let (idle, longest) = self.limits.session_lifetime;
-        day_begins_ms(day(now_ms.saturating_add(millis(idle.min(longest)))))
+        let limits = &self.limits;
+        let lifetime = limits.session_idle_lifetime.min(limits.session_lifetime);
+        day_begins_ms(day(now_ms.saturating_add(millis(lifetime))))
     }
 }
 

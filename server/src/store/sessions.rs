@@ -86,8 +86,8 @@ impl SignInPace {
     pub(crate) fn of(limits: &Limits) -> Self {
         Self {
             free: limits.free_sign_ins,
-            first_wait: limits.sign_in_wait.0,
-            longest_wait: limits.sign_in_wait.1,
+            first_wait: limits.sign_in_wait,
+            longest_wait: limits.max_sign_in_wait,
             memory: limits.sign_in_memory,
         }
     }
