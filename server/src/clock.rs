@@ -12,6 +12,18 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The day of a time, counted from 1970-01-01 UTC.
+pub(crate) fn day(at_ms: u64) -> u64 {
+    at_ms / DAY_MS
+}
+
+/// When a day begins, Unix time in milliseconds.
+pub(crate) fn day_begins_ms(day: u64) -> u64 {
+    day.saturating_mul(DAY_MS)
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// A span of time in its two largest units.
 pub(crate) fn span(seconds: f64) -> String {
     const UNITS: [(&str, f64); 4] = [("d", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)];

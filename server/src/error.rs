@@ -40,6 +40,9 @@ pub enum StartError {
     /// The database is there, and could not be read.
     #[error("the database could not be read; the log says how")]
     Unreadable,
+    /// The keys that nodes share could not be read or made; the log says why.
+    #[error("the keys of the server could not be read from the database")]
+    SharedKey,
     /// The system has no randomness to give.
     #[error("the system has no randomness to give")]
     Randomness,

@@ -7,6 +7,7 @@ use sottovoce_statements::{
 };
 
 use crate::refusal::Refusal;
+use crate::store::Caller;
 
 /// An address of this server.
 pub(crate) fn local_address(
@@ -39,6 +40,22 @@ pub(crate) fn id(bytes: &[u8], field: &'static str) -> Result<[u8; 16], Refusal>
 /// 16 bytes.
 pub(crate) fn device_id(bytes: &[u8], field: &'static str) -> Result<DeviceId, Refusal> {
     id(bytes, field).map(DeviceId::from_bytes)
+}
+
+/// 32 bytes.
+pub(crate) fn secret(bytes: &[u8], field: &'static str) -> Result<[u8; 32], Refusal> {
+    bytes.try_into().map_err(|_| Refusal::field(field))
+}
+
+/// The access key of a call that takes one in the place of a token; none when the call has a token.
+pub(crate) fn access_key(bytes: &[u8], caller: Option<&Caller>) -> Result<Option<[u8; 32]>, Refusal> {
+    match caller {
+        Some(_) if bytes.is_empty() => Ok(None),
+        // The key in one hand and the token in the other would say who it is that writes unseen.
+        Some(_) => Err(Refusal::field("access_key")),
+        None if bytes.is_empty() => Err(Refusal::because(ErrorReason::TokenMissing)),
+        None => secret(bytes, "access_key").map(Some),
+    }
 }
 
 /// A statement as it arrived, parsed and not yet believed.

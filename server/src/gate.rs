@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::app::App;
-use crate::auth::TokenHash;
+use crate::auth::{Origin, TokenHash};
 use crate::body::{self, Frames};
 use crate::calls::{Call, Token};
 use crate::clock::now_ms;
@@ -200,7 +200,12 @@ impl Gate {
             // Guessing is signing in.
             self.app.rates.address(AddressRate::SignIns, peer)?;
         }
-        caller.ok_or_else(|| Refusal::because(ErrorReason::TokenInvalid))
+        let caller = caller.ok_or_else(|| Refusal::because(ErrorReason::TokenInvalid))?;
+        if caller.origin == Origin::of(headers) {
+            Ok(caller)
+        } else {
+            Err(Refusal::because(ErrorReason::OriginMismatch))
+        }
     }
 }
 

@@ -13,7 +13,7 @@
 mod nats;
 mod wire;
 
-use sottovoce_proto::v1::{Envelope, ErrorReason};
+use sottovoce_proto::v1::{Envelope, ErrorReason, PrekeysLow};
 use sottovoce_statements::DeviceId;
 use tokio::sync::mpsc;
 
@@ -34,6 +34,10 @@ pub(crate) enum Hint {
     Opened(DeviceId, i64),
     /// A message that is never stored.
     Ephemeral(DeviceId, Envelope),
+    /// One-time prekeys of the device are running out.
+    PrekeysLow(DeviceId, PrekeysLow),
+    /// Some of the device's access tokens are void.
+    TokensVoid(DeviceId),
 }
 
 /// Where hints go that are for other nodes.

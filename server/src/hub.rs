@@ -12,6 +12,7 @@ use sottovoce_proto::v1::{Envelope, ErrorReason, PrekeysLow};
 use sottovoce_statements::DeviceId;
 use tokio::sync::Notify;
 
+use crate::auth::Callers;
 use crate::hints::{Hint, Outbox};
 use crate::limits::MAX_ACKNOWLEDGED;
 use crate::store::StoredEnvelope;
@@ -29,6 +30,7 @@ pub(crate) struct Hub {
     max_streams: usize,
     /// Where the other nodes hear of what happens here.
     others: Outbox,
+    callers: Callers,
 }
 
 /// Something that became true for a device.
@@ -42,7 +44,9 @@ pub(crate) enum News {
     Acknowledged(DeviceId, Vec<[u8; 16]>),
     /// One-time prekeys are running out.
     PrekeysLow(DeviceId, PrekeysLow),
-    /// The device may not listen any more.
+    /// Some of the device's access tokens are void; its stream goes on.
+    TokensVoid(DeviceId),
+    /// The device may not listen any more, and some of its access tokens are void, or all.
     End(DeviceId, ErrorReason),
 }
 
@@ -116,7 +120,13 @@ impl Hub {
             seats: Arc::default(),
             max_streams,
             others,
+            callers: Callers::new(),
         }
+    }
+
+    /// Whose tokens were good a moment ago: it learns of revocations here.
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.callers
     }
 
     /// Takes the device's one seat. Whoever sat there learns that it was displaced. `epoch` is which of
@@ -169,9 +179,13 @@ impl Hub {
     pub(crate) fn tell_here(&self, news: impl IntoIterator<Item = News>) {
         let seats = lock(&self.seats);
         for news in news {
+            if let News::End(device, _) | News::TokensVoid(device) = &news {
+                self.callers.forget(device);
+            }
             if let Some(taken) = seats.taken.get(&news.device()) {
                 match news {
                     News::End(_, reason) => taken.inbox.end(reason),
+                    News::TokensVoid(_) => {}
                     other => taken.inbox.put(|inbound| inbound.take_in(other)),
                 }
             }
@@ -210,6 +224,8 @@ impl Hub {
             match hint {
                 Hint::Look(device) => self.tell_here([News::Look(device)]),
                 Hint::End(device, reason) => self.tell_here([News::End(device, reason)]),
+                Hint::PrekeysLow(device, low) => self.tell_here([News::PrekeysLow(device, low)]),
+                Hint::TokensVoid(device) => self.tell_here([News::TokensVoid(device)]),
                 Hint::Opened(device, epoch) => self.end_older(device, epoch),
                 Hint::Ephemeral(device, envelope) => drop(self.hand_over_here(device, envelope)),
             }
@@ -244,6 +260,7 @@ impl News {
             | Self::Fresh(device, _)
             | Self::Acknowledged(device, _)
             | Self::PrekeysLow(device, _)
+            | Self::TokensVoid(device)
             | Self::End(device, _) => *device,
         }
     }
@@ -253,7 +270,9 @@ impl News {
         match self {
             Self::Look(device) => Some(Hint::Look(*device)),
             // Its stream is here.
-            Self::Fresh(..) | Self::PrekeysLow(..) => None,
+            Self::Fresh(..) => None,
+            Self::PrekeysLow(device, low) => Some(Hint::PrekeysLow(*device, *low)),
+            Self::TokensVoid(device) => Some(Hint::TokensVoid(*device)),
             Self::Acknowledged(device, _) => Some(Hint::Look(*device)),
             Self::End(device, reason) => Some(Hint::End(*device, *reason)),
         }
@@ -277,8 +296,8 @@ impl Inbox {
 impl Inbound {
     fn take_in(&mut self, news: News) {
         match news {
-            // An end is told apart from the rest.
-            News::Look(_) | News::End(..) => self.look = true,
+            // The last two are told apart from the rest.
+            News::Look(_) | News::TokensVoid(_) | News::End(..) => self.look = true,
             News::Fresh(_, envelope) => {
                 if !self.look && self.make_room(envelope.size) {
                     self.fresh.push_back(envelope);

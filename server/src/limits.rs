@@ -42,6 +42,15 @@ pub const MAX_POST_REQUEST_LEN: usize = MAX_CIPHERTEXT_LEN + 8 * 1024;
 /// Largest `PutLinkingGrant`, in bytes: the longest padded grant of `crypto/SPEC.md` 15 fits.
 pub const MAX_GRANT_REQUEST_LEN: usize = 80 * 1024;
 
+/// Longest linking grant, in bytes: the longest padded one of `crypto/SPEC.md` 15.
+pub(crate) const MAX_GRANT_LEN: usize = 72 * 1024;
+
+/// How long a linking grant waits: as long as an offer is answered (`crypto/SPEC.md` 15.18).
+pub(crate) const GRANT_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// Longest recovery blob, in bytes: that of `crypto/SPEC.md` 15.20 fits twice.
+pub(crate) const MAX_RECOVERY_BLOB_LEN: usize = 4 * 1024;
+
 /// Longest part of an upload, in bytes: few calls for a large blob, and little held for each.
 pub const MAX_PART_LEN: usize = 1024 * 1024;
 
@@ -175,18 +184,39 @@ pub struct Limits {
     /// How long a challenge is good for. Default 2 minutes.
     #[serde(with = "seconds")]
     pub challenge_lifetime: Duration,
-    /// Used challenges remembered until they expire. Default 65,536, about 6 MiB; when full, nobody
-    /// signs in until some expire (fails closed).
-    pub max_used_challenges: usize,
-    /// Of these, used by one device. Default 32: nobody signs in that often, and it takes two thousand
-    /// devices to keep everybody out.
-    pub max_used_challenges_per_device: usize,
     /// How long an access token is good for. Default 15 minutes.
     #[serde(with = "seconds")]
     pub access_token_lifetime: Duration,
-    /// Access tokens per device; the oldest gives way. Default 8: one is in use, the rest are leftovers
-    /// of restarts.
-    pub max_tokens_per_device: u32,
+    /// How long a node may go by what it knows of a token before it asks the database again. Default 5
+    /// seconds: a revocation through another node, whose hint was lost, is noticed that late.
+    pub caller_memory: Duration,
+    /// How long a session lasts unless it is refreshed, rounded down to a day. Default 30 days.
+    pub session_idle_lifetime: Duration,
+    /// How long any session lasts, rounded down to a day. Default 365 days.
+    pub session_lifetime: Duration,
+    /// Sessions per device; the one used longest ago gives way. Default 16: one is in use, the rest are
+    /// leftovers of restarts.
+    pub max_sessions_per_device: u32,
+    /// Times a device may sign in, one right after the other, before it has to wait. Default 60: a client
+    /// that loses its memory with every restart, in a bad hour.
+    pub free_sign_ins: u32,
+    /// How long it waits then, the first time; each time after that twice as long. Default 1 second.
+    pub sign_in_wait: Duration,
+    /// The longest such wait. Default 15 minutes.
+    pub max_sign_in_wait: Duration,
+    /// How long a device pauses for its sign-ins to be forgotten. Default 1 hour.
+    pub sign_in_memory: Duration,
+    /// Replaced manifests kept per account; the oldest are forgotten. Default 1,000, up to 1.6 MiB: a
+    /// device added or revoked every week for twenty years.
+    pub max_manifests: u64,
+    /// Linking grants that wait at one time. Default 1,000.
+    pub max_linking_grants: u64,
+    /// Of these, from one account. Default 4.
+    pub max_linking_grants_per_account: u64,
+    /// Bytes of all of them. Default 16 MiB.
+    pub max_linking_bytes: u64,
+    /// How long nobody may have the name of a deleted account, rounded down to a day. Default 30 days.
+    pub retired_name_lifetime: Duration,
     /// One-time prekeys kept per device. Default 200: two full supplies.
     pub max_one_time_prekeys: u32,
     /// One-time KEM prekeys kept per device. Default 100: two full supplies, 130 KiB.
@@ -276,10 +306,20 @@ impl Default for Limits {
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
             max_accounts: 100_000,
             challenge_lifetime: Duration::from_secs(2 * MINUTE),
-            max_used_challenges: 65_536,
-            max_used_challenges_per_device: 32,
             access_token_lifetime: Duration::from_secs(15 * MINUTE),
-            max_tokens_per_device: 8,
+            caller_memory: Duration::from_secs(5),
+            session_idle_lifetime: Duration::from_secs(30 * 24 * HOUR),
+            session_lifetime: Duration::from_secs(365 * 24 * HOUR),
+            max_sessions_per_device: 16,
+            free_sign_ins: 60,
+            sign_in_wait: Duration::from_secs(1),
+            max_sign_in_wait: Duration::from_secs(15 * MINUTE),
+            sign_in_memory: Duration::from_secs(HOUR),
+            max_manifests: 1_000,
+            max_linking_grants: 1_000,
+            max_linking_grants_per_account: 4,
+            max_linking_bytes: 16 * 1024 * 1024,
+            retired_name_lifetime: Duration::from_secs(30 * 24 * HOUR),
             max_one_time_prekeys: 200,
             max_one_time_kem_prekeys: 100,
             max_mailbox_messages: 10_000,

@@ -1,5 +1,6 @@
 //! The server: bound, then serving, then stopped.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tower::ServiceBuilder;
 
 use crate::admin::{Admin, History, observe};
 use crate::app::App;
-use crate::auth::Challenges;
+use crate::auth::{Challenges, random};
 use crate::blobs::{Downloads, Storage};
 use crate::blocks::BlockList;
 use crate::clock::now_ms;
@@ -47,7 +48,7 @@ use crate::orders::load_blocks;
 use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::serving::Manners;
-use crate::store::{ExpireEnvelopes, ReleaseScheduled, Store};
+use crate::store::{ExpireEnvelopes, ReleaseScheduled, SharedKey, Store};
 use crate::tls::{self, Certificate};
 use crate::watch::watch;
 
@@ -116,8 +117,7 @@ impl Server {
         let downloads = Downloads::new(&config.limits);
         let blocks = BlockList::new();
         load_blocks(&store, &blocks).await.map_err(|_| StartError::Unreadable)?;
-        let challenges = Challenges::new(config.server_name.clone(), &config.limits)
-            .map_err(|_| StartError::Randomness)?;
+        let challenges = challenges(&store, &config).await?;
         let fan_outs = FanOuts::new(&config.database).map_err(|_| StartError::Randomness)?;
         let app = App {
             server_name: config.server_name,
@@ -289,6 +289,16 @@ async fn bind_admin(address: SocketAddr) -> Result<Admin, StartError> {
     Admin::bind(address).await.map_err(failed)
 }
 
+/// Every node makes and knows the same ones.
+async fn challenges(store: &Store, config: &Config) -> Result<Challenges, StartError> {
+    let key = SharedKey {
+        name: "challenges",
+        fresh: random().map_err(|_| StartError::Randomness)?,
+    };
+    let key = store.write(key).await.map_err(|_| StartError::SharedKey)?;
+    Challenges::new(config.server_name.clone(), &key, &config.limits).map_err(|_| StartError::Randomness)
+}
+
 /// How large requests may be is the gate's to say, call by call.
 fn routes(app: &Arc<App>) -> Routes {
     Routes::new(AccountServiceServer::new(Accounts(app.clone())).max_encoding_message_size(MAX_RESPONSE_LEN))
@@ -355,7 +365,7 @@ async fn release(app: Arc<App>) {
 mod tests {
     use super::*;
     use crate::blocks::BlockedPrefix;
-    use crate::store::{Tx, Write, WriteError};
+    use crate::store::{Tx, Write};
     use sottovoce_proto::v1::GetServerInfoRequest;
     use sottovoce_proto::v1::server_service_client::ServerServiceClient;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -10,6 +10,8 @@
 const STORE: common::Store = common::Store::Sqlite;
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod bad_input;
@@ -47,6 +49,8 @@ mod process;
 mod rates;
 #[cfg(test)]
 mod services;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -11,6 +11,8 @@
 const STORE: common::Store = common::Store::Postgres;
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod bad_input;
@@ -36,5 +38,7 @@ mod mailbox;
 mod prekeys;
 #[cfg(test)]
 mod pressure;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod silence;

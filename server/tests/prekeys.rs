@@ -1,9 +1,11 @@
 //! Prekeys: replaced in order, and each one-time key handed out once, ever.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{
-    CountPrekeysRequest, FetchPrekeyBundlesRequest, PrekeyBundle, PublishPrekeysRequest,
+    CountPrekeysRequest, FetchPrekeyBundlesRequest, PrekeyBundle, PublishPrekeysRequest, SubscribeRequest,
 };
 use tonic::Status;
 
@@ -215,5 +217,30 @@ async fn a_fetch_for_several_devices_consumes_of_all_or_of_none() {
         .unwrap_err();
     assert_eq!(reason(&status), "PREKEYS_MISSING");
     assert_eq!(dump(&server.database).await, before);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_listens_is_told_when_its_one_time_prekeys_run_low() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
+    publish(&clients, &bobs, bob.prekeys(1..=21)).await.unwrap();
+    publish(&clients, &bobs, bob.kem_prekeys(1..=30)).await.unwrap();
+    let listening = with_token(&bobs, SubscribeRequest {});
+    let stream = clients.mailbox.clone().subscribe(listening).await;
+    let mut stream = stream.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap().event.unwrap();
+    assert!(matches!(first, Event::QueueEmpty(_)));
+    // With twenty of a kind left nobody is told, and with nineteen they are.
+    for _ in 0..2 {
+        fetch(&clients, &alices, &bob).await.unwrap();
+    }
+    let next = tokio::time::timeout(Duration::from_secs(5), stream.message()).await;
+    let Some(Event::PrekeysLow(low)) = next.unwrap().unwrap().unwrap().event else {
+        panic!("another event");
+    };
+    assert_eq!((low.one_time_remaining, low.one_time_kem_remaining), (19, 28));
     server.stop().await;
 }

@@ -1,13 +1,13 @@
 //! Access tokens: opaque to the device, and to the server only a hash.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use sottovoce_proto::v1::ErrorReason;
 
-use super::random;
+use super::{hex, random};
 use crate::refusal::Refusal;
 
 /// Random bytes of a token.
@@ -22,13 +22,7 @@ pub(crate) struct TokenHash(pub(crate) [u8; 32]);
 
 impl AccessToken {
     pub(crate) fn generate() -> Result<Self, Refusal> {
-        let bytes = random::<TOKEN_LEN>()?;
-        let mut text = String::with_capacity(2 * TOKEN_LEN);
-        for byte in bytes {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Ok(Self(text))
+        Ok(Self(hex::write(&random::<TOKEN_LEN>()?)))
     }
 
     pub(crate) fn hash(&self) -> TokenHash {
@@ -58,12 +52,7 @@ impl TokenHash {
             .ok()
             .and_then(|text| text.split_once(' '))
             .ok_or_else(invalid)?;
-        let well_formed = scheme.eq_ignore_ascii_case("bearer")
-            && token.len() == 2 * TOKEN_LEN
-            && token
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if well_formed {
+        if scheme.eq_ignore_ascii_case("bearer") && hex::read::<TOKEN_LEN>(token).is_some() {
             Ok(Self::of(token))
         } else {
             Err(invalid())

@@ -2,7 +2,7 @@
 //! not known are passed over, as protobuf has it.
 
 use prost::Message;
-use sottovoce_proto::v1::{Envelope, ErrorReason};
+use sottovoce_proto::v1::{Envelope, ErrorReason, PrekeysLow};
 use sottovoce_statements::DeviceId;
 
 use super::Hint;
@@ -29,6 +29,11 @@ struct WireHint {
     epoch: Option<i64>,
     #[prost(message, optional, tag = "4")]
     ephemeral: Option<Envelope>,
+    #[prost(message, optional, tag = "5")]
+    prekeys_low: Option<PrekeysLow>,
+    /// Set when tokens of the device are void.
+    #[prost(bool, optional, tag = "6")]
+    tokens_void: Option<bool>,
 }
 
 impl Batch {
@@ -47,29 +52,50 @@ impl Batch {
 
 impl From<Hint> for WireHint {
     fn from(hint: Hint) -> Self {
-        let (device, end, epoch, ephemeral) = match hint {
-            Hint::Look(device) => (device, None, None, None),
-            Hint::End(device, reason) => (device, Some(reason.into()), None, None),
-            Hint::Opened(device, epoch) => (device, None, Some(epoch), None),
-            Hint::Ephemeral(device, envelope) => (device, None, None, Some(envelope)),
+        let mut wire = Self::default();
+        let device = match hint {
+            Hint::Look(device) => device,
+            Hint::End(device, reason) => {
+                wire.end = Some(reason.into());
+                device
+            }
+            Hint::Opened(device, epoch) => {
+                wire.epoch = Some(epoch);
+                device
+            }
+            Hint::Ephemeral(device, envelope) => {
+                wire.ephemeral = Some(envelope);
+                device
+            }
+            Hint::PrekeysLow(device, low) => {
+                wire.prekeys_low = Some(low);
+                device
+            }
+            Hint::TokensVoid(device) => {
+                wire.tokens_void = Some(true);
+                device
+            }
         };
-        Self {
-            device: device.as_bytes().to_vec(),
-            end,
-            epoch,
-            ephemeral,
-        }
+        wire.device = device.as_bytes().to_vec();
+        wire
     }
 }
 
 impl WireHint {
     fn read(self) -> Option<Hint> {
         let device = DeviceId::from_bytes(self.device.try_into().ok()?);
-        Some(match (self.end, self.epoch, self.ephemeral) {
-            (Some(reason), _, _) => Hint::End(device, ErrorReason::try_from(reason).ok()?),
-            (None, Some(epoch), _) => Hint::Opened(device, epoch),
-            (None, None, Some(envelope)) => Hint::Ephemeral(device, envelope),
-            (None, None, None) => Hint::Look(device),
+        Some(if let Some(reason) = self.end {
+            Hint::End(device, ErrorReason::try_from(reason).ok()?)
+        } else if let Some(epoch) = self.epoch {
+            Hint::Opened(device, epoch)
+        } else if let Some(envelope) = self.ephemeral {
+            Hint::Ephemeral(device, envelope)
+        } else if let Some(low) = self.prekeys_low {
+            Hint::PrekeysLow(device, low)
+        } else if self.tokens_void.is_some() {
+            Hint::TokensVoid(device)
+        } else {
+            Hint::Look(device)
         })
     }
 }
@@ -86,6 +112,8 @@ mod tests {
             Hint::End(device, ErrorReason::TokenInvalid),
             Hint::Opened(device, 3),
             Hint::Ephemeral(device, Envelope::default()),
+            Hint::PrekeysLow(device, PrekeysLow::default()),
+            Hint::TokensVoid(device),
         ];
         let bytes = Batch::new([1; 16], hints.clone()).encode_to_vec();
         let batch = Batch::decode(bytes.as_slice()).unwrap();

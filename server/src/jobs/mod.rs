@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::blobs::{remove_orphans, remove_unheld};
 use crate::clock::{millis, now_ms};
 use crate::limits::Limits;
-use crate::store::{Batch, Forsaken, RemoveLapsed, Sweep, Write, WriteError};
+use crate::store::{Batch, Forsaken, RemoveLapsed, Sweep, SweepAccounts, Write, WriteError};
 
 pub(crate) use runner::{Runner, node_name};
 
@@ -51,18 +51,31 @@ impl<R> From<WriteError<R>> for Failed {
 pub(crate) const JOBS: &[Job] = &[
     Job {
         name: "sweep",
-        purpose: "forgets receipts after `receipt_lifetime`, and access tokens that have expired",
+        purpose: "forgets receipts after `receipt_lifetime`",
+        interval_setting: "sweep_interval",
+        interval: |limits| limits.sweep_interval,
+        batches: 10_000,
+        batch_bound: "1,000 rows of a table",
+        batch: |app| {
+            let receipts_before_ms = now_ms().saturating_sub(millis(app.limits.receipt_lifetime));
+            write(app, Sweep { receipts_before_ms })
+        },
+    },
+    Job {
+        name: "expired",
+        purpose: "forgets access tokens, sessions, used challenges, linking grants and retired names whose time is over, \
+                  and counts of sign-ins after `sign_in_memory`",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
         batches: 10_000,
         batch_bound: "1,000 rows of a table",
         batch: |app| {
             let now_ms = now_ms();
-            let receipts_before_ms = now_ms.saturating_sub(millis(app.limits.receipt_lifetime));
+            let sign_ins_before_ms = now_ms.saturating_sub(millis(app.limits.sign_in_memory));
             write(
                 app,
-                Sweep {
-                    receipts_before_ms,
+                SweepAccounts {
+                    sign_ins_before_ms,
                     now_ms,
                 },
             )

@@ -1,23 +1,28 @@
-//! Accounts: registering, and looking one up.
+//! Accounts: made, looked up, changed and deleted, and what they leave with the server.
+
+mod keeping;
+mod manifest;
 
 use std::sync::Arc;
 
-use sottovoce_proto::v1;
 use sottovoce_proto::v1::account_service_server::AccountService;
 use sottovoce_proto::v1::{
-    ErrorReason, GetAccountRequest, GetAccountResponse, RegisterRequest, RegisterResponse, SignedStatement,
+    DeleteAccountRequest, DeleteAccountResponse, Device, ErrorReason, FetchLinkingGrantsRequest,
+    FetchLinkingGrantsResponse, FetchRecoveryBlobRequest, FetchRecoveryBlobResponse, GetAccountRequest,
+    GetAccountResponse, GetManifestHistoryRequest, GetManifestHistoryResponse, ListDevicesRequest,
+    ListDevicesResponse, PutLinkingGrantRequest, PutLinkingGrantResponse, PutRecoveryBlobRequest,
+    PutRecoveryBlobResponse, RegisterRequest, RegisterResponse, SetAccessKeyRequest, SetAccessKeyResponse,
+    UpdateManifestRequest, UpdateManifestResponse,
 };
-use sottovoce_statements::{AccountKey, DeviceBinding, DeviceManifest, Verified};
+use sottovoce_statements::AuthChallenge;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
-use crate::clock::now_ms;
-use crate::config::Registration;
+use crate::clock::{millis, now_ms};
 use crate::fields;
 use crate::gate::caller;
 use crate::refusal::Refusal;
-use crate::service::unsupported;
-use crate::store::{Register, RegisterRefusal};
+use crate::store::{Caller, DeleteAccount, StoredDevice};
 
 /// `sottovoce.v1.AccountService`.
 #[derive(Clone, Debug)]
@@ -38,10 +43,8 @@ impl AccountService for Accounts {
         &self,
         request: Request<GetAccountRequest>,
     ) -> Result<Response<GetAccountResponse>, Status> {
-        caller(&request)?;
-        let address = fields::local_address(&request.get_ref().address, &self.0.server_name, "address")?;
-        let account = self.0.store.account(&address).await.map_err(Refusal::from)?;
-        let account = account.ok_or_else(|| Refusal::because(ErrorReason::AccountUnknown))?;
+        let caller = request.extensions().get::<Caller>();
+        let account = self.0.find_account(request.get_ref(), caller).await?;
         Ok(Response::new(GetAccountResponse {
             account_key: account.account_key,
             manifest: Some(account.manifest),
@@ -51,128 +54,115 @@ impl AccountService for Accounts {
 
     async fn get_manifest_history(
         &self,
-        _: Request<v1::GetManifestHistoryRequest>,
-    ) -> Result<Response<v1::GetManifestHistoryResponse>, Status> {
-        Err(unsupported())
+        request: Request<GetManifestHistoryRequest>,
+    ) -> Result<Response<GetManifestHistoryResponse>, Status> {
+        caller(&request)?;
+        let request = request.get_ref();
+        let address = fields::local_address(&request.address, &self.0.server_name, "address")?;
+        let manifests = self.0.store.manifests(&address, request.after_version).await;
+        let manifests = manifests.map_err(Refusal::from)?;
+        let manifests = manifests.ok_or_else(|| Refusal::because(ErrorReason::AccountUnknown))?;
+        Ok(Response::new(GetManifestHistoryResponse { manifests }))
     }
 
     async fn update_manifest(
         &self,
-        _: Request<v1::UpdateManifestRequest>,
-    ) -> Result<Response<v1::UpdateManifestResponse>, Status> {
-        Err(unsupported())
+        request: Request<UpdateManifestRequest>,
+    ) -> Result<Response<UpdateManifestResponse>, Status> {
+        if let Some(change) = self.0.read_update(request.get_ref()).await? {
+            self.0.store.write(change).await.map_err(Refusal::from)?;
+        }
+        Ok(Response::new(UpdateManifestResponse {}))
     }
 
     async fn list_devices(
         &self,
-        _: Request<v1::ListDevicesRequest>,
-    ) -> Result<Response<v1::ListDevicesResponse>, Status> {
-        Err(unsupported())
+        request: Request<ListDevicesRequest>,
+    ) -> Result<Response<ListDevicesResponse>, Status> {
+        let caller = caller(&request)?;
+        let devices = self.0.store.devices(&caller.device).await;
+        let devices = devices.map_err(Refusal::from)?.into_iter();
+        Ok(Response::new(ListDevicesResponse {
+            devices: devices.map(to_message).collect(),
+        }))
     }
 
     async fn set_access_key(
         &self,
-        _: Request<v1::SetAccessKeyRequest>,
-    ) -> Result<Response<v1::SetAccessKeyResponse>, Status> {
-        Err(unsupported())
+        request: Request<SetAccessKeyRequest>,
+    ) -> Result<Response<SetAccessKeyResponse>, Status> {
+        let change = keeping::read_access_key(caller(&request)?.device, request.get_ref())?;
+        self.0.store.write(change).await.map_err(Refusal::from)?;
+        Ok(Response::new(SetAccessKeyResponse {}))
     }
 
     async fn delete_account(
         &self,
-        _: Request<v1::DeleteAccountRequest>,
-    ) -> Result<Response<v1::DeleteAccountResponse>, Status> {
-        Err(unsupported())
+        request: Request<DeleteAccountRequest>,
+    ) -> Result<Response<DeleteAccountResponse>, Status> {
+        let caller = caller(&request)?;
+        let challenge = fields::signed::<AuthChallenge>(request.get_ref().challenge.as_ref(), "challenge")?;
+        if challenge.claimed().device_id != caller.device {
+            return Err(Refusal::field("challenge").into());
+        }
+        let now_ms = now_ms();
+        let change = DeleteAccount {
+            challenge: self.0.verify_challenge(challenge, now_ms).await?,
+            retired_until_ms: now_ms.saturating_add(millis(self.0.limits.retired_name_lifetime)),
+        };
+        self.0.store.write(change).await.map_err(Refusal::from)?;
+        Ok(Response::new(DeleteAccountResponse {}))
     }
 
     async fn put_recovery_blob(
         &self,
-        _: Request<v1::PutRecoveryBlobRequest>,
-    ) -> Result<Response<v1::PutRecoveryBlobResponse>, Status> {
-        Err(unsupported())
+        request: Request<PutRecoveryBlobRequest>,
+    ) -> Result<Response<PutRecoveryBlobResponse>, Status> {
+        let device = caller(&request)?.device;
+        let change = keeping::read_recovery(device, request.into_inner())?;
+        self.0.store.write(change).await.map_err(Refusal::from)?;
+        Ok(Response::new(PutRecoveryBlobResponse {}))
     }
 
     async fn fetch_recovery_blob(
         &self,
-        _: Request<v1::FetchRecoveryBlobRequest>,
-    ) -> Result<Response<v1::FetchRecoveryBlobResponse>, Status> {
-        Err(unsupported())
+        request: Request<FetchRecoveryBlobRequest>,
+    ) -> Result<Response<FetchRecoveryBlobResponse>, Status> {
+        let request = request.get_ref();
+        let address = fields::local_address(&request.address, &self.0.server_name, "address")?;
+        let token = fields::secret(&request.fetch_token, "fetch_token")?;
+        let blob = self.0.store.recovery_blob(&address, &token).await;
+        let blob = blob.map_err(Refusal::from)?;
+        let blob = blob.ok_or_else(|| Refusal::because(ErrorReason::RecoveryUnknown))?;
+        Ok(Response::new(FetchRecoveryBlobResponse { blob }))
     }
 
     async fn put_linking_grant(
         &self,
-        _: Request<v1::PutLinkingGrantRequest>,
-    ) -> Result<Response<v1::PutLinkingGrantResponse>, Status> {
-        Err(unsupported())
+        request: Request<PutLinkingGrantRequest>,
+    ) -> Result<Response<PutLinkingGrantResponse>, Status> {
+        let device = caller(&request)?.device;
+        let change = self.0.read_grant(device, request.into_inner())?;
+        self.0.store.write(change).await.map_err(Refusal::from)?;
+        Ok(Response::new(PutLinkingGrantResponse {}))
     }
 
     async fn fetch_linking_grants(
         &self,
-        _: Request<v1::FetchLinkingGrantsRequest>,
-    ) -> Result<Response<v1::FetchLinkingGrantsResponse>, Status> {
-        Err(unsupported())
+        request: Request<FetchLinkingGrantsRequest>,
+    ) -> Result<Response<FetchLinkingGrantsResponse>, Status> {
+        let device = fields::device_id(&request.get_ref().device_id, "device_id")?;
+        let grants = self.0.store.grants(&device, now_ms()).await;
+        Ok(Response::new(FetchLinkingGrantsResponse {
+            grants: grants.map_err(Refusal::from)?,
+        }))
     }
 }
 
-impl App {
-    fn read_registration(&self, request: &RegisterRequest) -> Result<Register, Refusal> {
-        let account_key =
-            AccountKey::from_slice(&request.account_key).map_err(|_| Refusal::field("account_key"))?;
-        let manifest = fields::signed::<DeviceManifest>(request.manifest.as_ref(), "manifest")?
-            .verify(&account_key)
-            .map_err(|_| fields::unsigned("manifest"))?;
-        if manifest.version != 1 || manifest.devices.len() != 1 {
-            return Err(Refusal::field("manifest"));
-        }
-        fields::check_local(&manifest.address, &self.server_name, "manifest")?;
-        let bindings = read_bindings(&account_key, &manifest, &request.bindings)?;
-        Ok(Register {
-            account_key,
-            manifest,
-            bindings,
-            now_ms: now_ms(),
-            open: self.registration == Registration::Open,
-            max_accounts: self.limits.max_accounts,
-        })
-    }
-}
-
-fn read_bindings(
-    account_key: &AccountKey,
-    manifest: &DeviceManifest,
-    bindings: &[SignedStatement],
-) -> Result<Vec<Verified<DeviceBinding>>, Refusal> {
-    if bindings.len() != manifest.devices.len() {
-        return Err(Refusal::field("bindings"));
-    }
-    manifest
-        .devices
-        .iter()
-        .zip(bindings)
-        .map(|(device, binding)| {
-            let binding = fields::signed::<DeviceBinding>(Some(binding), "bindings")?
-                .verify(&device.identity_key)
-                .map_err(|_| fields::unsigned("bindings"))?;
-            let expected = DeviceBinding {
-                account_key: *account_key,
-                address: manifest.address.clone(),
-                device_id: device.device_id,
-            };
-            if *binding == expected {
-                Ok(binding)
-            } else {
-                Err(Refusal::field("bindings"))
-            }
-        })
-        .collect()
-}
-
-impl From<RegisterRefusal> for Refusal {
-    fn from(refusal: RegisterRefusal) -> Self {
-        match refusal {
-            RegisterRefusal::AddressTaken => Self::because(ErrorReason::AddressTaken),
-            RegisterRefusal::IdentityTaken(field) => Self::because(ErrorReason::IdentityTaken).at(field),
-            RegisterRefusal::Closed => Self::because(ErrorReason::RegistrationClosed),
-            RegisterRefusal::Full => Self::because(ErrorReason::ServerFull),
-        }
+fn to_message(device: StoredDevice) -> Device {
+    Device {
+        device_id: device.id.as_bytes().to_vec(),
+        last_seen_day: device.last_seen_day,
+        blocked: device.blocked,
     }
 }

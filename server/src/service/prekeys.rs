@@ -46,8 +46,10 @@ impl PrekeyService for Prekeys {
         &self,
         request: Request<FetchPrekeyBundlesRequest>,
     ) -> Result<Response<FetchPrekeyBundlesResponse>, Status> {
-        caller(&request)?;
-        let change = self.0.read_fetch(request.get_ref())?;
+        let caller = request.extensions().get::<Caller>();
+        let change = self.0.read_fetch(request.get_ref(), caller)?;
+        // First: who may not ask uses nothing up.
+        self.0.store.check_access(&change).await.map_err(Refusal::from)?;
         // Whoever asks: prekeys that are gone are gone for everybody.
         self.0
             .rates
@@ -191,7 +193,12 @@ fn read_one_time(prekey: &OneTimePrekey) -> Result<OneTime, Refusal> {
 }
 
 impl App {
-    fn read_fetch(&self, request: &FetchPrekeyBundlesRequest) -> Result<FetchBundles, Refusal> {
+    fn read_fetch(
+        &self,
+        request: &FetchPrekeyBundlesRequest,
+        caller: Option<&Caller>,
+    ) -> Result<FetchBundles, Refusal> {
+        let access_key = fields::access_key(&request.access_key, caller)?;
         let address = fields::local_address(&request.address, &self.server_name, "address")?;
         fields::count(request.device_ids.len(), MAX_DEVICES, "device_ids")?;
         let devices: Vec<_> = request
@@ -200,7 +207,11 @@ impl App {
             .map(|device| fields::device_id(device, "device_ids"))
             .collect::<Result<_, _>>()?;
         fields::distinct(devices.clone(), "device_ids")?;
-        Ok(FetchBundles { address, devices })
+        Ok(FetchBundles {
+            address,
+            devices,
+            access_key,
+        })
     }
 }
 
@@ -233,6 +244,7 @@ impl From<PublishRefusal> for Refusal {
 impl From<FetchRefusal> for Refusal {
     fn from(refusal: FetchRefusal) -> Self {
         Self::because(match refusal {
+            FetchRefusal::AccessDenied => ErrorReason::AccessDenied,
             FetchRefusal::AccountUnknown => ErrorReason::AccountUnknown,
             FetchRefusal::DeviceUnknown => ErrorReason::DeviceUnknown,
             FetchRefusal::PrekeysMissing => ErrorReason::PrekeysMissing,

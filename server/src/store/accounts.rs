@@ -3,9 +3,11 @@
 use super::db::{Conn, sql};
 use sottovoce_proto::v1::SignedStatement;
 use sottovoce_statements::{
-    AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, Statement, Verified,
+    AccessKeyHash, AccountKey, Address, DeviceBinding, DeviceId, DeviceManifest, Statement, Verified,
 };
 
+use super::deletion;
+use super::devices::{insert_device, is_in_use};
 use super::rows::{id, to_db};
 use super::writer::{Tx, Write, WriteError};
 use super::{ReadError, Store};
@@ -71,7 +73,7 @@ impl Register {
         if !self.open {
             return refused(RegisterRefusal::Closed);
         }
-        if stored.is_some() {
+        if stored.is_some() || deletion::is_retired(conn, &self.manifest.address, self.now_ms).await? {
             return refused(RegisterRefusal::AddressTaken);
         }
         self.check_unused(conn).await?;
@@ -102,13 +104,7 @@ impl Register {
             return taken("account_key");
         }
         for device in &self.manifest.devices {
-            let device: Option<(i64,)> =
-                sql("SELECT position FROM devices WHERE id = $1 OR identity_key = $2")
-                    .bind(id(&device.device_id))
-                    .bind(device.identity_key.as_bytes().as_slice())
-                    .fetch_optional(conn)
-                    .await?;
-            if device.is_some() {
+            if is_in_use(conn, device).await? {
                 return taken("manifest.devices");
             }
         }
@@ -128,24 +124,34 @@ impl Register {
         .bind(to_db(self.now_ms))
         .fetch_one(conn)
         .await?;
-        for (position, (device, binding)) in self.manifest.devices.iter().zip(&self.bindings).enumerate() {
-            sql(
-                "INSERT INTO devices (id, account, position, identity_key, since_version, binding_statement, \
-                 binding_signature) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            )
-            .bind(id(&device.device_id))
-            .bind(account)
-            .bind(to_db(position as u64))
-            .bind(device.identity_key.as_bytes().as_slice())
-            .bind(to_db(self.manifest.version))
-            .bind(binding.signed().statement_bytes())
-            .bind(binding.signed().signature_bytes().as_slice())
-            .execute(conn)
-            .await?;
+        for (position, binding) in self.bindings.iter().enumerate() {
+            insert_device(conn, account, position, self.manifest.version, binding).await?;
         }
         sql("UPDATE totals SET accounts = accounts + 1")
             .execute(conn)
             .await?;
+        Ok(())
+    }
+}
+
+/// Sets the hash of the access key of the account of `device`, or takes it away.
+pub(crate) struct SetAccessKey {
+    pub(crate) device: DeviceId,
+    pub(crate) hash: Option<AccessKeyHash>,
+}
+
+impl Write for SetAccessKey {
+    type Output = ();
+    type Refusal = std::convert::Infallible;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Self::Refusal>> {
+        sql(
+            "UPDATE accounts SET access_key_hash = $1 WHERE id = (SELECT account FROM devices WHERE id = $2)",
+        )
+        .bind(self.hash.map(|hash| hash.as_bytes().to_vec()))
+        .bind(id(&self.device))
+        .execute(&mut tx.conn)
+        .await?;
         Ok(())
     }
 }
@@ -170,6 +176,21 @@ impl Store {
         Ok(load_account(&mut reader.conn(), address).await?)
     }
 
+    /// The same for somebody who presents its access key; none where there is no such account, where it has
+    /// no access key, and where that is another.
+    pub(crate) async fn account_unseen(
+        &self,
+        address: &Address,
+        access_key: &[u8; 32],
+    ) -> Result<Option<StoredAccount>, ReadError> {
+        let mut reader = self.read().await?;
+        if admits(&mut reader.conn(), address, access_key).await? {
+            Ok(load_account(&mut reader.conn(), address).await?)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// The identity key of a device, if the server knows the device.
     pub(crate) async fn identity_key(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, ReadError> {
         let key: Option<(Vec<u8>,)> = sql("SELECT identity_key FROM devices WHERE id = $1")
@@ -178,6 +199,23 @@ impl Store {
             .await?;
         Ok(key.map(|(key,)| key))
     }
+}
+
+/// Whether an account has this access key. Where there is none to compare with, another hash is compared,
+/// so that the time tells nobody who has an account.
+pub(super) async fn admits(
+    conn: &mut Conn<'_>,
+    address: &Address,
+    access_key: &[u8; 32],
+) -> Result<bool, sqlx::Error> {
+    let row: Option<(Option<Vec<u8>>,)> = sql("SELECT access_key_hash FROM accounts WHERE address = $1")
+        .bind(address.as_str())
+        .fetch_optional(conn)
+        .await?;
+    let stored = row.and_then(|(hash,)| hash);
+    let compared = stored.as_deref().unwrap_or(&[0; 32]);
+    let same = AccessKeyHash::from_slice(compared).is_ok_and(|hash| hash.admits(access_key));
+    Ok(same && stored.is_some())
 }
 
 type AccountRow = (i64, Vec<u8>, Vec<u8>, Vec<u8>);

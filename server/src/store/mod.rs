@@ -8,36 +8,47 @@ mod accounts;
 mod blobs;
 mod channels;
 mod db;
+mod deletion;
 mod deposit;
+mod devices;
 mod expiry;
 mod fan_out;
 mod kem_prekeys;
+mod linking;
 mod mailbox;
+mod manifests;
 mod open;
 mod operating;
 mod posts;
 mod prekeys;
+mod recovery;
+mod refresh;
 mod roster;
 mod rows;
 mod scheduled;
+mod server_keys;
+mod sessions;
 mod sweep;
-mod tokens;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::auth::Callers;
 use crate::config::Database;
 use crate::error::StartError;
 use crate::hub::Hub;
 use crate::limits::Limits;
 
-pub(crate) use accounts::{Register, RegisterRefusal};
+pub(crate) use accounts::{Register, RegisterRefusal, SetAccessKey, StoredAccount};
 pub(crate) use blobs::{
     AdvanceUpload, BeginRefusal, BeginUpload, BlobId, ExpireHolds, FinishUpload, Forget, Held, MarkUnheld,
     OverQuota, Quota, Release, Retain, RetainRefusal, StoredBlob, Upload, UploadId, UploadRefusal,
 };
 pub(crate) use channels::Forsaken;
+pub(crate) use deletion::{DeleteAccount, DeleteRefusal};
 pub(crate) use deposit::{Bounds, Deposit, DepositRefusal, From as DepositFrom, Letter, Receipt};
+pub(crate) use devices::{BlockDevice, StoredDevice};
 pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
@@ -46,12 +57,19 @@ pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, NewInvite, PlaceError,
     PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, copy_sqlite, inspect, place_sqlite,
 };
+pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
+pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
+pub(crate) use recovery::PutRecoveryBlob;
+pub(crate) use refresh::{Refresh, RefreshRefusal, Refreshed};
 pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterRefusal};
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
-pub(crate) use sweep::{Batch, Sweep};
-pub(crate) use tokens::{Caller, IssueToken};
+pub(crate) use server_keys::SharedKey;
+pub(crate) use sessions::{
+    Caller, RevokeSession, SessionUnknown, SignIn, SignInPace, SignInRefusal, StoredSession,
+};
+pub(crate) use sweep::{Batch, Sweep, SweepAccounts};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
@@ -64,6 +82,8 @@ use writer::{WriteTogether, Writer};
 pub(crate) struct Store {
     readers: Pool,
     writer: Writer,
+    callers: Callers,
+    caller_memory: Duration,
     // Held so that no second server opens the same folder.
     data_dir: DataDir,
 }
@@ -88,6 +108,8 @@ impl Store {
         };
         Ok(Self {
             readers,
+            callers: hub.callers().clone(),
+            caller_memory: limits.caller_memory,
             writer: Writer::start(connection, hub),
             data_dir,
         })

@@ -2,14 +2,18 @@
 //! KEM are in `kem_prekeys.rs`, in the same changes.
 
 use super::db::{Conn, sql};
-use sottovoce_proto::v1::SignedStatement;
+use sottovoce_proto::v1::{PrekeysLow, SignedStatement};
 use sottovoce_statements::{Address, DeviceId, Signed, SignedPrekey, Verified, X25519Key};
 
-use super::accounts::load_devices;
+use super::accounts::{admits, load_devices};
 use super::kem_prekeys::{self, KemPrekeys};
 use super::rows::{from_db, id, small};
 use super::writer::{Tx, Write, WriteError};
 use super::{ReadError, Store};
+use crate::hub::News;
+
+/// With fewer one-time prekeys of either kind a device is told to publish new ones.
+const LOW_WATER: u64 = 20;
 
 /// A one-time prekey.
 pub(crate) struct OneTime {
@@ -50,6 +54,8 @@ pub(crate) struct FetchBundles {
     pub(crate) address: Address,
     /// No id twice.
     pub(crate) devices: Vec<DeviceId>,
+    /// What somebody without a token presents.
+    pub(crate) access_key: Option<[u8; 32]>,
 }
 
 /// What a session with one device is begun from.
@@ -63,6 +69,8 @@ pub(crate) struct Bundle {
 /// Why no bundles were handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FetchRefusal {
+    /// There is no such account, or it has another access key.
+    AccessDenied,
     AccountUnknown,
     DeviceUnknown,
     PrekeysMissing,
@@ -166,6 +174,7 @@ impl Write for FetchBundles {
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Vec<Bundle>, WriteError<FetchRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
+        self.check_access(&mut tx.conn).await?;
         let Some(known) = load_devices(&mut tx.conn, &self.address).await? else {
             return refused(FetchRefusal::AccountUnknown);
         };
@@ -196,12 +205,34 @@ impl Write for FetchBundles {
                 one_time: take_one_time(&mut tx.conn, device).await?,
                 kem,
             });
+            warn(tx, device).await?;
         }
         Ok(bundles)
     }
 }
 
+impl FetchBundles {
+    async fn check_access(&self, conn: &mut Conn<'_>) -> Result<(), WriteError<FetchRefusal>> {
+        match &self.access_key {
+            Some(key) if !admits(conn, &self.address, key).await? => {
+                Err(WriteError::Refused(FetchRefusal::AccessDenied))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Store {
+    /// Whether bundles may be asked for with what is presented. Asked before the writer is: nobody needs a
+    /// token for it.
+    pub(crate) async fn check_access(&self, fetch: &FetchBundles) -> Result<(), WriteError<FetchRefusal>> {
+        if fetch.access_key.is_some() {
+            let mut reader = self.read().await?;
+            fetch.check_access(&mut reader.conn()).await?;
+        }
+        Ok(())
+    }
+
     /// How many one-time prekeys of each kind a device has here.
     pub(crate) async fn one_time_prekeys(&self, device: &DeviceId) -> Result<Remaining, ReadError> {
         let mut reader = self.read().await?;
@@ -237,6 +268,21 @@ pub(super) async fn store_current<S>(
         .bind(statement.signature_bytes().as_slice())
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Tells the device when its one-time prekeys run out.
+async fn warn(tx: &mut Tx<'_>, device: &DeviceId) -> Result<(), sqlx::Error> {
+    let one_time = count(&mut tx.conn, device).await?;
+    let one_time_kem = kem_prekeys::count(&mut tx.conn, device).await?;
+    if one_time.min(one_time_kem) < LOW_WATER {
+        let remaining = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        let low = PrekeysLow {
+            one_time_remaining: remaining(one_time),
+            one_time_kem_remaining: remaining(one_time_kem),
+        };
+        tx.tell(News::PrekeysLow(*device, low));
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Forgetting what has had its time: receipts and expired tokens.
+//! Forgetting what has had its time: receipts, and what signing in leaves behind.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,17 @@ use super::writer::{Tx, Write, WriteError};
 /// Rows deleted in one change: a sweep never holds up the senders behind it for long.
 const SWEEP_BATCH: i64 = 1_000;
 
-/// Deletes one batch of what has had its time.
+/// Deletes one batch of receipts.
 pub(crate) struct Sweep {
     /// Receipts accepted before this go, Unix time in milliseconds.
     pub(crate) receipts_before_ms: u64,
+}
+
+/// Deletes one batch of tokens, sessions, used challenges, linking grants and retired names that have
+/// expired, and of the counts of sign-ins of devices that have paused.
+pub(crate) struct SweepAccounts {
+    /// Counts of devices that did not sign in since go, Unix time in milliseconds.
+    pub(crate) sign_ins_before_ms: u64,
     pub(crate) now_ms: u64,
 }
 
@@ -49,13 +56,56 @@ impl Write for Sweep {
             .fetch_all(&mut tx.conn)
             .await?;
         forget(&mut tx.conn, &receipts).await?;
-        let tokens = sql("DELETE FROM access_tokens WHERE hash IN \
-             (SELECT hash FROM access_tokens WHERE expires_at_ms <= $1 LIMIT $2)")
-        .bind(to_db(self.now_ms))
-        .bind(SWEEP_BATCH)
-        .execute(&mut tx.conn)
-        .await?;
-        Ok(Batch::of(&[receipts.len() as u64, tokens], SWEEP_BATCH))
+        Ok(Batch::of(&[receipts.len() as u64], SWEEP_BATCH))
+    }
+}
+
+impl Write for SweepAccounts {
+    type Output = Batch;
+    type Refusal = std::convert::Infallible;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Batch, WriteError<Self::Refusal>> {
+        let mut gone = Vec::new();
+        for (text, until_ms) in [
+            (
+                "DELETE FROM access_tokens WHERE hash IN \
+                 (SELECT hash FROM access_tokens WHERE expires_at_ms <= $1 LIMIT $2)",
+                self.now_ms,
+            ),
+            (
+                "DELETE FROM sessions WHERE id IN \
+                 (SELECT id FROM sessions WHERE refresh_expires_at_ms <= $1 LIMIT $2)",
+                self.now_ms,
+            ),
+            (
+                "DELETE FROM used_challenges WHERE nonce IN \
+                 (SELECT nonce FROM used_challenges WHERE expires_at_ms <= $1 LIMIT $2)",
+                self.now_ms,
+            ),
+            (
+                "DELETE FROM linking_grants WHERE (device, account) IN \
+                 (SELECT device, account FROM linking_grants WHERE expires_at_ms <= $1 LIMIT $2)",
+                self.now_ms,
+            ),
+            (
+                "DELETE FROM retired_names WHERE hash IN \
+                 (SELECT hash FROM retired_names WHERE until_ms <= $1 LIMIT $2)",
+                self.now_ms,
+            ),
+            (
+                "DELETE FROM sign_ins WHERE device IN \
+                 (SELECT device FROM sign_ins WHERE last_ms <= $1 LIMIT $2)",
+                self.sign_ins_before_ms,
+            ),
+        ] {
+            let rows = sql(text)
+                .bind(to_db(until_ms))
+                .bind(SWEEP_BATCH)
+                .execute(&mut tx.conn)
+                .await?;
+            gone.push(rows);
+        }
+        Ok(Batch::of(&gone, SWEEP_BATCH))
     }
 }
 

@@ -226,8 +226,13 @@ pub(crate) async fn hold_the_write_lock(database: &Path) -> Look {
 
 /// Has the time of every access token pass.
 pub(crate) async fn expire_tokens(database: &Path) {
+    execute(database, "UPDATE access_tokens SET expires_at_ms = 1").await;
+}
+
+/// Changes the database behind the server's back.
+pub(crate) async fn execute(database: &Path, change: &str) {
     let mut look = Look::into(database).await;
-    look.execute("UPDATE access_tokens SET expires_at_ms = 1").await;
+    look.execute(change).await;
     look.close().await;
 }
 

@@ -2,13 +2,16 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use sottovoce_proto::v1::{
-    BeginAuthenticationRequest, BeginAuthenticationResponse, CompleteAuthenticationRequest, DeviceMessage,
-    OneTimePrekey, PublishPrekeysRequest, RegisterRequest, SendRequest, SignedStatement,
+    BeginAuthenticationRequest, BeginAuthenticationResponse, CompleteAuthenticationRequest,
+    CompleteAuthenticationResponse, DeviceMessage, OneTimePrekey, PublishPrekeysRequest, RegisterRequest,
+    SendRequest, SignedStatement,
 };
 use sottovoce_statements::{
     AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, KemPrekey,
     KemPrekeyRole, ManifestDevice, MlKemKey, ServerName, Signed, SignedPrekey, Statement, X25519Key,
 };
+
+use tonic::Request;
 
 use super::{Clients, id, with_token};
 
@@ -156,12 +159,24 @@ impl Device {
     }
 
     pub(crate) async fn sign_in(&self, clients: &Clients) -> String {
+        self.sign_in_from(clients, None).await.access_token
+    }
+
+    /// Begins a session, from a web page of this origin.
+    pub(crate) async fn sign_in_from(
+        &self,
+        clients: &Clients,
+        origin: Option<&str>,
+    ) -> CompleteAuthenticationResponse {
         let begun = self.begin(clients).await;
-        let request = CompleteAuthenticationRequest {
+        let mut request = Request::new(CompleteAuthenticationRequest {
             challenge: Some(statement(self.challenge(&begun), &self.identity)),
-        };
+        });
+        if let Some(origin) = origin {
+            request.metadata_mut().insert("origin", origin.parse().unwrap());
+        }
         let answer = clients.auth.clone().complete_authentication(request).await;
-        answer.unwrap().into_inner().access_token
+        answer.unwrap().into_inner()
     }
 
     /// Registers and signs in.

@@ -10,7 +10,7 @@ pub(crate) mod s3;
 
 pub(crate) use certificates::Authority;
 pub(crate) use database::{
-    Look, add_device, dump, expire_tokens, hold_the_write_lock, postgres_url, service, setting,
+    Look, add_device, dump, execute, expire_tokens, hold_the_write_lock, postgres_url, service, setting,
 };
 pub(crate) use device::{Device, statement};
 pub(crate) use program::Program;

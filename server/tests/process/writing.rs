@@ -125,11 +125,16 @@ async fn tokens_are_never_written_and_nobody_is_named_in_the_log() {
     }
 }
 
-/// All that the server has written to its data folder.
+/// All that the server has written to its data folder and those in it.
 fn files(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
-        bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+        let path = entry.unwrap().path();
+        bytes.extend(if path.is_dir() {
+            files(&path)
+        } else {
+            std::fs::read(path).unwrap()
+        });
     }
     bytes
 }

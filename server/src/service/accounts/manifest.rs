@@ -1,0 +1,131 @@
+//! Reading manifests and bindings: those of a new account, and those that replace one.
+
+use sottovoce_proto::v1::{ErrorReason, RegisterRequest, SignedStatement, UpdateManifestRequest};
+use sottovoce_statements::{AccountKey, Address, DeviceBinding, DeviceManifest, ManifestDevice, Verified};
+
+use crate::app::App;
+use crate::clock::now_ms;
+use crate::config::Registration;
+use crate::fields;
+use crate::refusal::Refusal;
+use crate::store::{Judged, Register, RegisterRefusal, Standing, UpdateManifest, UpdateRefusal};
+
+impl App {
+    pub(super) fn read_registration(&self, request: &RegisterRequest) -> Result<Register, Refusal> {
+        let account_key =
+            AccountKey::from_slice(&request.account_key).map_err(|_| Refusal::field("account_key"))?;
+        let manifest = fields::signed::<DeviceManifest>(request.manifest.as_ref(), "manifest")?
+            .verify(&account_key)
+            .map_err(|_| fields::unsigned("manifest"))?;
+        if manifest.version != 1 || manifest.devices.len() != 1 {
+            return Err(Refusal::field("manifest"));
+        }
+        fields::check_local(&manifest.address, &self.server_name, "manifest")?;
+        let bindings = read_bindings(
+            &account_key,
+            &manifest.address,
+            &manifest.devices.iter().collect::<Vec<_>>(),
+            &request.bindings,
+        )?;
+        Ok(Register {
+            account_key,
+            manifest,
+            bindings,
+            now_ms: now_ms(),
+            open: self.registration == Registration::Open,
+            max_accounts: self.limits.max_accounts,
+        })
+    }
+
+    /// A manifest that follows the newest one, as far as could be seen without waiting for the writer;
+    /// none when it is the newest one.
+    pub(super) async fn read_update(
+        &self,
+        request: &UpdateManifestRequest,
+    ) -> Result<Option<UpdateManifest>, Refusal> {
+        let manifest = fields::signed::<DeviceManifest>(request.manifest.as_ref(), "manifest")?;
+        let address = &manifest.claimed().address;
+        fields::check_local(address, &self.server_name, "manifest")?;
+        let standing = self.store.standing(address).await?;
+        let standing = standing.ok_or_else(|| Refusal::because(ErrorReason::AccountUnknown))?;
+        let account_key = AccountKey::from_slice(&standing.account_key).map_err(|error| {
+            tracing::error!(%error, "a stored account key is damaged");
+            Refusal::because(ErrorReason::Internal)
+        })?;
+        let manifest = manifest
+            .verify(&account_key)
+            .map_err(|_| fields::unsigned("manifest"))?;
+        if standing.judge(&manifest)? == Judged::Newest {
+            return Ok(None);
+        }
+        let bindings = read_new_bindings(&account_key, &standing, &manifest, &request.bindings)?;
+        Ok(Some(UpdateManifest {
+            manifest,
+            bindings,
+            max_manifests: self.limits.max_manifests,
+        }))
+    }
+}
+
+fn read_new_bindings(
+    account_key: &AccountKey,
+    standing: &Standing,
+    manifest: &DeviceManifest,
+    bindings: &[SignedStatement],
+) -> Result<Vec<Verified<DeviceBinding>>, Refusal> {
+    let new: Vec<_> = standing.new_devices(manifest).map(|(_, device)| device).collect();
+    read_bindings(account_key, &manifest.address, &new, bindings)
+}
+
+/// One binding for each of these devices, in their order.
+fn read_bindings(
+    account_key: &AccountKey,
+    address: &Address,
+    devices: &[&ManifestDevice],
+    bindings: &[SignedStatement],
+) -> Result<Vec<Verified<DeviceBinding>>, Refusal> {
+    if bindings.len() != devices.len() {
+        return Err(Refusal::field("bindings"));
+    }
+    devices
+        .iter()
+        .zip(bindings)
+        .map(|(device, binding)| {
+            let binding = fields::signed::<DeviceBinding>(Some(binding), "bindings")?
+                .verify(&device.identity_key)
+                .map_err(|_| fields::unsigned("bindings"))?;
+            let expected = DeviceBinding {
+                account_key: *account_key,
+                address: address.clone(),
+                device_id: device.device_id,
+            };
+            if *binding == expected {
+                Ok(binding)
+            } else {
+                Err(Refusal::field("bindings"))
+            }
+        })
+        .collect()
+}
+
+impl From<RegisterRefusal> for Refusal {
+    fn from(refusal: RegisterRefusal) -> Self {
+        match refusal {
+            RegisterRefusal::AddressTaken => Self::because(ErrorReason::AddressTaken),
+            RegisterRefusal::IdentityTaken(field) => Self::because(ErrorReason::IdentityTaken).at(field),
+            RegisterRefusal::Closed => Self::because(ErrorReason::RegistrationClosed),
+            RegisterRefusal::Full => Self::because(ErrorReason::ServerFull),
+        }
+    }
+}
+
+impl From<UpdateRefusal> for Refusal {
+    fn from(refusal: UpdateRefusal) -> Self {
+        match refusal {
+            UpdateRefusal::AccountUnknown => Self::because(ErrorReason::AccountUnknown),
+            UpdateRefusal::Conflict => Self::because(ErrorReason::ManifestConflict),
+            UpdateRefusal::Bindings => Self::field("bindings"),
+            UpdateRefusal::IdentityTaken => Self::because(ErrorReason::IdentityTaken).at("manifest.devices"),
+        }
+    }
+}

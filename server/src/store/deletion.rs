@@ -1,0 +1,126 @@
+//! Deleting an account, with everything the server has of it. Of its name a hash stays for a while, so
+//! that nobody else is taken for it.
+
+use sha2::{Digest, Sha256};
+use sottovoce_statements::{Address, AuthChallenge, DeviceId, Verified};
+
+use super::db::{Conn, sql};
+use super::devices::{load_keys, remove_device};
+use super::rows::{id, to_db};
+use super::sessions::use_up_challenge;
+use super::writer::{Tx, Write, WriteError};
+use crate::clock::{day, day_begins_ms};
+
+/// Before a name where it is hashed, so that the hash is of nothing else.
+const LABEL: &[u8] = b"Sottovoce-v1 retired name";
+
+/// Deletes the account of the device that signed.
+pub(crate) struct DeleteAccount {
+    /// Made by this server, and not expired.
+    pub(crate) challenge: Verified<AuthChallenge>,
+    /// Nobody has the name before then.
+    pub(crate) retired_until_ms: u64,
+}
+
+/// Why an account was not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeleteRefusal {
+    /// The device has left its account meanwhile, or has another key.
+    DeviceUnknown,
+    ChallengeUsed,
+}
+
+impl Write for DeleteAccount {
+    type Output = ();
+    type Refusal = DeleteRefusal;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<DeleteRefusal>> {
+        let refused = |refusal| Err(WriteError::Refused(refusal));
+        let found: Option<(i64,)> = sql("SELECT account FROM devices WHERE id = $1 AND identity_key = $2")
+            .bind(id(&self.challenge.device_id))
+            .bind(self.challenge.signer().as_bytes().as_slice())
+            .fetch_optional(&mut tx.conn)
+            .await?;
+        let Some((account,)) = found else {
+            return refused(DeleteRefusal::DeviceUnknown);
+        };
+        let lock = tx.conn.lock_rows();
+        let devices = load_keys(&mut tx.conn, account, lock).await?;
+        let address: Option<(String,)> = sql(format!("SELECT address FROM accounts WHERE id = $1{lock}"))
+            .bind(account)
+            .fetch_optional(&mut tx.conn)
+            .await?;
+        let is_there = devices
+            .iter()
+            .any(|(device, _)| *device == self.challenge.device_id);
+        let (Some((address,)), true) = (address, is_there) else {
+            return refused(DeleteRefusal::DeviceUnknown);
+        };
+        if !use_up_challenge(&mut tx.conn, &self.challenge).await? {
+            return refused(DeleteRefusal::ChallengeUsed);
+        }
+        self.delete(tx, account, devices.into_iter().map(|(device, _)| device))
+            .await?;
+        self.retire(&mut tx.conn, &address).await?;
+        Ok(())
+    }
+}
+
+impl DeleteAccount {
+    async fn delete(
+        &self,
+        tx: &mut Tx<'_>,
+        account: i64,
+        devices: impl Iterator<Item = DeviceId>,
+    ) -> Result<(), sqlx::Error> {
+        for device in devices {
+            remove_device(tx, device).await?;
+        }
+        for text in [
+            "DELETE FROM receipts WHERE account = $1",
+            "DELETE FROM manifests WHERE account = $1",
+            "DELETE FROM recovery_blobs WHERE account = $1",
+            "DELETE FROM linking_grants WHERE account = $1",
+            // Whatever else is an account's refers to it, and goes with it.
+            "DELETE FROM accounts WHERE id = $1",
+        ] {
+            sql(text).bind(account).execute(&mut tx.conn).await?;
+        }
+        sql("UPDATE totals SET accounts = accounts - 1")
+            .execute(&mut tx.conn)
+            .await?;
+        Ok(())
+    }
+
+    async fn retire(&self, conn: &mut Conn<'_>, address: &str) -> Result<(), sqlx::Error> {
+        sql("INSERT INTO retired_names (hash, until_ms) VALUES ($1, $2) \
+             ON CONFLICT (hash) DO UPDATE SET until_ms = excluded.until_ms")
+        .bind(name_hash(address))
+        .bind(to_db(day_begins_ms(day(self.retired_until_ms))))
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Whether nobody may have this name yet.
+pub(super) async fn is_retired(
+    conn: &mut Conn<'_>,
+    address: &Address,
+    now_ms: u64,
+) -> Result<bool, sqlx::Error> {
+    let row: Option<(i64,)> = sql("SELECT until_ms FROM retired_names WHERE hash = $1 AND until_ms > $2")
+        .bind(name_hash(address.as_str()))
+        .bind(to_db(now_ms))
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+fn name_hash(address: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(LABEL)
+        .chain_update(address.as_bytes())
+        .finalize()
+        .into()
+}

@@ -1,0 +1,176 @@
+//! Devices of an account: listed, shut out, and taken away with everything they have here.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use sottovoce_statements::{DeviceBinding, DeviceId, ManifestDevice, Verified};
+
+use super::db::{Conn, Rows, sql};
+use super::rows::{fixed, id, small, to_db};
+use super::sessions::end_streams;
+use super::writer::{Tx, Write, WriteError};
+use super::{ReadError, Store};
+
+/// A device, as its account may see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredDevice {
+    pub(crate) id: DeviceId,
+    pub(crate) last_seen_day: u32,
+    pub(crate) blocked: bool,
+}
+
+/// Shuts a device out, which ends its sessions, or lets it in again.
+pub(crate) struct BlockDevice {
+    pub(crate) device: DeviceId,
+    pub(crate) blocked: bool,
+}
+
+impl Write for BlockDevice {
+    /// Whether there is such a device.
+    type Output = bool;
+    type Refusal = Infallible;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
+        let known = sql("UPDATE devices SET blocked = $1 WHERE id = $2")
+            .bind(i64::from(self.blocked))
+            .bind(id(&self.device))
+            .execute(&mut tx.conn)
+            .await?;
+        if known == 0 {
+            return Ok(false);
+        }
+        if self.blocked {
+            sql("DELETE FROM sessions WHERE device = $1")
+                .bind(id(&self.device))
+                .execute(&mut tx.conn)
+                .await?;
+            end_streams(tx, self.device);
+        }
+        Ok(true)
+    }
+}
+
+impl Store {
+    /// The devices of the account of `device`, in the manifest's order.
+    pub(crate) async fn devices(&self, device: &DeviceId) -> Result<Vec<StoredDevice>, ReadError> {
+        let rows: Vec<(Vec<u8>, i64, i64)> = sql("SELECT id, last_seen_day, blocked FROM devices \
+             WHERE account = (SELECT account FROM devices WHERE id = $1) ORDER BY position")
+        .bind(id(device))
+        .fetch_all(&mut self.read().await?.conn())
+        .await?;
+        rows.into_iter()
+            .map(|(device, last_seen_day, blocked)| {
+                Ok(StoredDevice {
+                    id: DeviceId::from_bytes(fixed(&device)?),
+                    last_seen_day: small(last_seen_day)?,
+                    blocked: blocked != 0,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The devices of an account with their identity keys; locked, if told so, in the order in which everybody
+/// locks them.
+pub(super) async fn load_keys(
+    conn: &mut Conn<'_>,
+    account: i64,
+    lock: &str,
+) -> Result<Vec<(DeviceId, Vec<u8>)>, sqlx::Error> {
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = sql(format!(
+        "SELECT id, identity_key FROM devices WHERE account = $1 ORDER BY id{lock}"
+    ))
+    .bind(account)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|(device, key)| Ok((DeviceId::from_bytes(fixed(&device)?), key)))
+        .collect()
+}
+
+/// Takes a device away: its sessions, its prekeys, its mailbox, what it had scheduled, and what is
+/// remembered of what it sent. What it sent and others have not fetched stays theirs.
+pub(super) async fn remove_device(tx: &mut Tx<'_>, device: DeviceId) -> Result<(), sqlx::Error> {
+    for text in [
+        "DELETE FROM envelopes WHERE device = $1",
+        "DELETE FROM scheduled WHERE device = $1",
+        "DELETE FROM receipts WHERE scope = $1",
+        "DELETE FROM signed_prekeys WHERE device = $1",
+        "DELETE FROM one_time_prekeys WHERE device = $1",
+        "DELETE FROM last_resort_kem_prekeys WHERE device = $1",
+        "DELETE FROM one_time_kem_prekeys WHERE device = $1",
+    ] {
+        sql(text).bind(id(&device)).execute(&mut tx.conn).await?;
+    }
+    cancel_scheduled_by(&mut tx.conn, device).await?;
+    // Takes its sessions and their tokens along.
+    sql("DELETE FROM devices WHERE id = $1")
+        .bind(id(&device))
+        .execute(&mut tx.conn)
+        .await?;
+    end_streams(tx, device);
+    Ok(())
+}
+
+/// Takes back what the device had scheduled, and out of the counts of the mailboxes it was for.
+async fn cancel_scheduled_by(conn: &mut Conn<'_>, device: DeviceId) -> Result<(), sqlx::Error> {
+    let cancelled: Vec<(Vec<u8>, i64)> = sql(
+        "DELETE FROM scheduled WHERE sender_device = $1 RETURNING device, CAST(LENGTH(ciphertext) AS BIGINT)",
+    )
+    .bind(id(&device))
+    .fetch_all(conn)
+    .await?;
+    let mut mailboxes: BTreeMap<Vec<u8>, (i64, i64)> = BTreeMap::new();
+    for (recipient, size) in cancelled {
+        let (messages, bytes) = mailboxes.entry(recipient).or_default();
+        *messages += 1;
+        *bytes += size;
+    }
+    let mut rows = Rows::default();
+    for (recipient, (messages, bytes)) in mailboxes {
+        rows.push([recipient.into(), messages.into(), bytes.into()]);
+    }
+    if !rows.is_empty() {
+        sql("WITH r(device, messages, bytes) AS ({rows}) UPDATE devices \
+             SET mailbox_messages = mailbox_messages - r.messages, mailbox_bytes = mailbox_bytes - r.bytes \
+             FROM r WHERE devices.id = r.device")
+        .rows(rows)
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Adds a device in a place of the manifest.
+pub(super) async fn insert_device(
+    conn: &mut Conn<'_>,
+    account: i64,
+    position: usize,
+    since_version: u64,
+    binding: &Verified<DeviceBinding>,
+) -> Result<(), sqlx::Error> {
+    sql(
+        "INSERT INTO devices (id, account, position, identity_key, since_version, binding_statement, \
+         binding_signature) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(id(&binding.device_id))
+    .bind(account)
+    .bind(to_db(position as u64))
+    .bind(binding.signer().as_bytes().as_slice())
+    .bind(to_db(since_version))
+    .bind(binding.signed().statement_bytes())
+    .bind(binding.signed().signature_bytes().as_slice())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether a device id or a device's key is in use.
+pub(super) async fn is_in_use(conn: &mut Conn<'_>, device: &ManifestDevice) -> Result<bool, sqlx::Error> {
+    let known: Option<(i64,)> = sql("SELECT position FROM devices WHERE id = $1 OR identity_key = $2")
+        .bind(id(&device.device_id))
+        .bind(device.identity_key.as_bytes().as_slice())
+        .fetch_optional(conn)
+        .await?;
+    Ok(known.is_some())
+}

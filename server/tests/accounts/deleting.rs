@@ -1,0 +1,237 @@
+//! The end of an account.
+
+use std::time::Duration;
+
+use sottovoce_proto::v1::{DeleteAccountRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest};
+use sottovoce_proto::v1::{SetAccessKeyRequest, SubscribeRequest};
+use tonic::Status;
+
+use super::{following, register, second, update, works};
+use crate::common::{Clients, Device, TestServer, dump, execute, reason, statement, told, with_token};
+
+async fn delete(clients: &Clients, token: &str, signer: &Device) -> Result<(), Status> {
+    let begun = signer.begin(clients).await;
+    let challenge = Some(statement(signer.challenge(&begun), &signer.identity));
+    let request = with_token(token, DeleteAccountRequest { challenge });
+    let answer = clients.accounts.clone().delete_account(request).await;
+    answer.map(|_| ())
+}
+
+/// An account with something in every table, and what the other one has without it.
+async fn furnish(clients: &Clients, phone: &Device, bob: &Device, bobs: &str) -> (Device, String) {
+    let first = register(clients, phone).await;
+    let laptop = second(phone, "laptop");
+    let two = following(&first, 2, &[phone, &laptop]);
+    update(clients, &two, &[&laptop]).await.unwrap();
+    let token = phone.sign_in_from(clients, None).await.access_token;
+    let mut accounts = clients.accounts.clone();
+    let mut prekeys = clients.prekeys.clone();
+    for published in [phone.prekeys(1..=3), phone.kem_prekeys(1..=3)] {
+        prekeys
+            .publish_prekeys(with_token(&token, published))
+            .await
+            .unwrap();
+    }
+    let recovery = PutRecoveryBlobRequest {
+        fetch_token_hash: vec![1; 32],
+        blob: b"the recovery blob".to_vec(),
+    };
+    accounts
+        .put_recovery_blob(with_token(&token, recovery))
+        .await
+        .unwrap();
+    let grant = PutLinkingGrantRequest {
+        device_id: vec![3; 16],
+        grant: b"the grant".to_vec(),
+    };
+    accounts
+        .put_linking_grant(with_token(&token, grant))
+        .await
+        .unwrap();
+    let access = SetAccessKeyRequest {
+        access_key_hash: sottovoce_statements::AccessKeyHash::of(&[7; 32])
+            .as_bytes()
+            .to_vec(),
+    };
+    accounts.set_access_key(with_token(&token, access)).await.unwrap();
+    let letter = sottovoce_proto::v1::SendRequest {
+        messages: [phone, &laptop]
+            .map(|device| Device::letter(device, 1, b"for alice").messages.remove(0))
+            .to_vec(),
+        ..Device::letter(phone, 1, b"")
+    };
+    let mut mailbox = clients.mailbox.clone();
+    mailbox.send(with_token(bobs, letter.clone())).await.unwrap();
+    let sealed = sottovoce_proto::v1::SendSealedRequest {
+        recipient: letter.recipient,
+        access_key: vec![7; 32],
+        client_message_id: crate::common::id(2),
+        messages: letter.messages,
+        ..Default::default()
+    };
+    mailbox.send_sealed(sealed).await.unwrap();
+    let mut later = Device::letter(bob, 3, b"later");
+    later.delivery = Some(sottovoce_proto::v1::Delivery {
+        deliver_after_ms: in_an_hour(),
+        ..Default::default()
+    });
+    mailbox.send(with_token(&token, later)).await.unwrap();
+    (laptop, token)
+}
+
+/// Bytes in lower-case hexadecimal, on either database.
+fn lower(rows: Vec<String>) -> Vec<String> {
+    rows.iter().map(|row| row.to_lowercase()).collect()
+}
+
+fn in_an_hour() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(now.unwrap().as_millis()).unwrap() + 3_600_000
+}
+
+#[tokio::test]
+async fn a_deleted_account_leaves_nothing_behind() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let bobs = bob.join(&clients).await;
+    let (laptop, token) = furnish(&clients, &alice, &bob, &bobs).await;
+    let listening = with_token(&token, SubscribeRequest {});
+    let mut stream = clients
+        .mailbox
+        .clone()
+        .subscribe(listening)
+        .await
+        .unwrap()
+        .into_inner();
+    let needles: Vec<String> = [
+        alice.id.as_bytes().as_slice(),
+        laptop.id.as_bytes(),
+        alice.identity_key().as_bytes(),
+        laptop.identity_key().as_bytes(),
+        alice.account_key().as_bytes(),
+        b"alice@localhost",
+        b"for alice",
+        b"later",
+        b"the recovery blob",
+        b"the grant",
+    ]
+    .map(hex::encode)
+    .into_iter()
+    .chain(["alice@localhost".to_owned()])
+    .collect();
+    let mentions = |rows: &[String], needle: &str| rows.iter().any(|row| row.contains(needle));
+    let before = lower(dump(&server.database).await);
+    for needle in &needles {
+        assert!(mentions(&before, needle), "{needle} was never there");
+    }
+
+    delete(&clients, &token, &alice).await.unwrap();
+
+    let after = lower(dump(&server.database).await);
+    for needle in &needles {
+        assert!(!mentions(&after, needle), "{needle} is still there");
+    }
+    for table in [
+        "envelopes",
+        "scheduled",
+        "manifests",
+        "recovery_blobs",
+        "linking_grants",
+        "signed_prekeys",
+        "one_time_prekeys",
+        "one_time_kem_prekeys",
+        "last_resort_kem_prekeys",
+    ] {
+        let row = format!("{table}: ");
+        assert!(
+            before.iter().any(|line| line.starts_with(&row)),
+            "{table} was empty"
+        );
+        assert!(
+            !after.iter().any(|line| line.starts_with(&row)),
+            "{table} is not empty"
+        );
+    }
+    // Bob's answer to his own message, and nothing that names its recipient.
+    assert_eq!(
+        after.iter().filter(|row| row.starts_with("receipts: ")).count(),
+        1
+    );
+    assert_eq!(works(&clients, &token).await, Err("TOKEN_INVALID".into()));
+    let end = async {
+        loop {
+            if let Err(status) = stream.message().await {
+                return reason(&status);
+            }
+        }
+    };
+    let end = tokio::time::timeout(Duration::from_secs(5), end).await.unwrap();
+    assert_eq!(end, "TOKEN_INVALID");
+    assert_eq!(works(&clients, &bobs).await, Ok(()));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_name_of_a_deleted_account_is_nobodys_for_a_while() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let alice = Device::named("alice");
+    let token = alice.join(&clients).await;
+    delete(&clients, &token, &alice).await.unwrap();
+    let mut heir = Device::named("heir");
+    heir.address = alice.address.clone();
+    for device in [&heir, &alice] {
+        let answer = clients.accounts.clone().register(device.registration()).await;
+        assert_eq!(reason(&answer.unwrap_err()), "ADDRESS_TAKEN");
+    }
+    execute(&server.database, "UPDATE retired_names SET until_ms = 1").await;
+    heir.join(&clients).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_fresh_challenge_signed_by_the_calling_device_deletes() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let token = alice.join(&clients).await;
+    bob.register(&clients).await;
+    let before = dump(&server.database).await;
+    let others = delete(&clients, &token, &bob).await.unwrap_err();
+    assert_eq!(told(&others).2, "challenge");
+    let begun = alice.begin(&clients).await;
+    let forged = DeleteAccountRequest {
+        challenge: Some(statement(alice.challenge(&begun), &bob.identity)),
+    };
+    let request = with_token(&token, forged);
+    let status = clients
+        .accounts
+        .clone()
+        .delete_account(request)
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "SIGNATURE_INVALID");
+    assert_eq!(dump(&server.database).await, before);
+    // One that let the device in is used up.
+    let request = sottovoce_proto::v1::CompleteAuthenticationRequest {
+        challenge: Some(statement(alice.challenge(&begun), &alice.identity)),
+    };
+    let challenge = request.challenge.clone();
+    clients
+        .auth
+        .clone()
+        .complete_authentication(request)
+        .await
+        .unwrap();
+    let request = with_token(&token, DeleteAccountRequest { challenge });
+    let status = clients
+        .accounts
+        .clone()
+        .delete_account(request)
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status), "CHALLENGE_USED");
+    alice.sign_in(&clients).await;
+    server.stop().await;
+}
