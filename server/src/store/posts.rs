@@ -52,8 +52,13 @@ impl Write for Post {
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Receipt, WriteError<PostRefusal>> {
         let conn = &mut tx.conn;
         let refused = |refusal| Err(WriteError::Refused(refusal));
-        // First: who waits here for another node's commit sees that node's answer afterwards.
+        // The channel first: who waits for it holds nothing that the deliveries of its posts need. And who
+        // waits here for another node's commit sees that node's answer afterwards.
         let lock = conn.lock_rows();
+        let _: Option<(i64,)> = sql(format!("SELECT head_height FROM channels WHERE id = $1{lock}"))
+            .bind(self.channel.as_bytes())
+            .fetch_optional(conn)
+            .await?;
         let sender: Option<(i64, i64)> = sql(format!(
             "SELECT account, receipts FROM devices WHERE id = $1{lock}"
         ))

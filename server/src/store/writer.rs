@@ -240,10 +240,33 @@ async fn run(
                 }
             }
         }
+        try_again(&mut connection, &hub, &mut batch).await;
         batch.drain(..).for_each(Task::answer);
     }
     if let Err(error) = connection.finish().await {
         tracing::error!(%error, "closing the database failed; the next start recovers from its log");
+    }
+}
+
+/// Changes that failed beside others are tried by themselves. Where other nodes write too, the rows that
+/// two transactions hold may be what each waits for, and the database ends one of them: what holds no more
+/// than it needs gets through.
+async fn try_again(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) {
+    const ATTEMPTS: usize = 3;
+    if !connection.may_be_retried() {
+        return;
+    }
+    for task in batch {
+        for _ in 0..ATTEMPTS {
+            if !task.has_failed() {
+                break;
+            }
+            task.forget_outcome();
+            if let Err(error) = commit(connection, hub, std::slice::from_mut(task)).await {
+                tracing::error!(%error, "a change failed by itself; it was not kept");
+                break;
+            }
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) trait Job: Send {
     fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
     /// Whether the caller has gone away, so that the change need not be made.
     fn is_abandoned(&self) -> bool;
+    /// Whether the database failed it.
+    fn has_failed(&self) -> bool;
     fn forget_outcome(&mut self);
     fn answer(self: Box<Self>);
 }
@@ -59,6 +61,10 @@ impl<W: Write> Job for Queued<W> {
         self.reply.is_closed()
     }
 
+    fn has_failed(&self) -> bool {
+        matches!(self.outcome, Some(Err(WriteError::Failed)))
+    }
+
     fn forget_outcome(&mut self) {
         self.outcome = None;
     }
@@ -99,6 +105,14 @@ impl Task {
             Self::Change(job) => job.is_abandoned(),
             Self::Deposit(waiting) => waiting.reply.is_closed(),
             Self::Acknowledge(waiting) => waiting.reply.is_closed(),
+        }
+    }
+
+    /// Whether it failed beside others that did not. Those made together fail together.
+    pub(super) fn has_failed(&self) -> bool {
+        match self {
+            Self::Change(job) => job.has_failed(),
+            Self::Deposit(_) | Self::Acknowledge(_) => false,
         }
     }
 
