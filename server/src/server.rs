@@ -373,7 +373,7 @@ async fn release(app: Arc<App>) {
 mod tests {
     use super::*;
     use crate::blocks::BlockedPrefix;
-    use crate::store::{Tx, Write};
+    use crate::store::{Tx, Write, WriteError};
     use sottovoce_proto::v1::GetServerInfoRequest;
     use sottovoce_proto::v1::server_service_client::ServerServiceClient;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
