@@ -139,6 +139,16 @@ impl Hub {
         let number = seats.next;
         seats.next += 1;
         let inbox = Arc::<Inbox>::default();
+        if seats.taken.get(&device).is_some_and(|taken| taken.epoch > epoch) {
+            // Two were opened at one time, and the database counted the other as the newer.
+            inbox.end(ErrorReason::StreamDisplaced);
+            return Ok(Seat {
+                hub: self.clone(),
+                device,
+                number,
+                inbox,
+            });
+        }
         let taken = Taken {
             number,
             epoch,
@@ -418,6 +428,18 @@ mod tests {
         assert_eq!(hub.streams(), 1);
         hub.tell(vec![News::Look(DEVICE)]);
         assert!(told(&newer).await.look);
+    }
+
+    #[tokio::test]
+    async fn the_newer_of_two_streams_stays_whichever_comes_first() {
+        let hub = Hub::new(10, Outbox::nowhere());
+        let newer = hub.take_seat(DEVICE, 2).unwrap();
+        let older = hub.take_seat(DEVICE, 1).unwrap();
+        assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
+        drop(older);
+        hub.tell(vec![News::Look(DEVICE)]);
+        assert!(told(&newer).await.look);
+        assert!(newer.inbox.end.lock().unwrap().is_none());
     }
 
     #[test]

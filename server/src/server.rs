@@ -203,14 +203,22 @@ impl Server {
         } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         report(&health, ServingStatus::Serving).await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        let described = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let reflection = described()
             .build_v1()?
+            .max_decoding_message_size(MAX_SIDE_REQUEST_LEN);
+        // The same by the name that it had before, which some clients still ask for.
+        let reflection_alpha = described()
+            .build_v1alpha()?
             .max_decoding_message_size(MAX_SIDE_REQUEST_LEN);
         let routes = routes(&app)
             .add_service(health_service.max_decoding_message_size(MAX_SIDE_REQUEST_LEN))
             .add_service(reflection)
+            .add_service(reflection_alpha)
             .prepare();
         let calls = ServiceBuilder::new()
             .layer(GrpcWebLayer::new())
@@ -367,7 +375,7 @@ async fn release(app: Arc<App>) {
 mod tests {
     use super::*;
     use crate::blocks::BlockedPrefix;
-    use crate::store::{Tx, Write};
+    use crate::store::{Tx, Write, WriteError};
     use sottovoce_proto::v1::GetServerInfoRequest;
     use sottovoce_proto::v1::server_service_client::ServerServiceClient;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

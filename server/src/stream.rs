@@ -34,8 +34,8 @@ pub(crate) use mail::Mail;
 
 pub(crate) use delivery::Delivery;
 
-/// Events held ready for the connection. With the envelopes read at a time this is what a client that
-/// does not read costs: half a MiB, if the ciphertexts are the longest.
+/// Events held ready for the connection. With the envelopes read at a time and what gRPC and HTTP/2 have
+/// ready to send, a client that does not read costs some 1.4 MiB, if the ciphertexts are the longest.
 const READ_AHEAD: usize = 4;
 
 /// What happens in a stream.

@@ -25,7 +25,7 @@ async fn send(clients: &Clients, token: &str, to: &Device, n: u64) {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_never_read_cost_half_a_mebibyte_each() {
+async fn clients_that_never_read_cost_a_few_messages_each() {
     const READERS: u64 = 12;
     const WAITING: u64 = 40;
     let folder = tempfile::tempdir().unwrap();
@@ -66,8 +66,8 @@ async fn clients_that_never_read_cost_half_a_mebibyte_each() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let cost = resident_kib(&program).await.saturating_sub(before) / READERS;
     println!("{cost} KiB for a client that does not read {} MiB", WAITING / 8);
-    // Half a MiB in the server's hands, a window each of HTTP/2 and TCP; what waits is ten times that.
-    assert!(cost < 1024, "{cost} KiB for each");
+    // What was read ahead, and what gRPC and HTTP/2 have ready to send; what waits is five MiB.
+    assert!(cost < 2048, "{cost} KiB for each");
     drop(held);
     send(&clients, &alices, device, 1_000_000).await;
     program.kill().await;

@@ -37,8 +37,8 @@ def refusal(call) -> tuple:
 
 
 def reflection_lists_and_describes_the_services(_program, channel) -> None:
-    # Both names of the service have the same messages; newer clients ask for the first.
-    for version in ("v1",):
+    # Both names of the service have the same messages; gRPC for Python's own stub knows only the second.
+    for version in ("v1", "v1alpha"):
         ask = channel.stream_stream(
             f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import List
+from typing import Dict
 
 import grpc
 from cryptography import x509
@@ -22,10 +22,11 @@ PATIENCE_S = 60
 class Program:
     """`sottovoce-server serve` on a free port; ended with its block."""
 
-    def __init__(self, binary: str, folder: Path, options: List[str]) -> None:
+    def __init__(self, binary: str, folder: Path, settings: Dict[str, str]) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SOTTOVOCE_")}
+        environment.update(settings)
         self.process = subprocess.Popen(
-            [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder / "data"), *options],
+            [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder / "data")],
             stdout=subprocess.PIPE,
             stderr=open(folder / "log", "wb"),
             stdin=subprocess.DEVNULL,

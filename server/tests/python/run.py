@@ -21,12 +21,17 @@ def main(binary: str, proto: str) -> None:
         stubs.generate(Path(proto), generated)
         # Only now is there something for them to import.
         import checks
-        from program import Program
+        from program import Certificate, Program
 
-        for name, options, connect in (("plaintext", [], grpc.insecure_channel),):
+        certificate = Certificate(Path(scratch))
+        tls = {"SOTTOVOCE_TLS__CERTIFICATE": str(certificate.chain), "SOTTOVOCE_TLS__KEY": str(certificate.key)}
+        for name, settings, connect in (
+            ("plaintext", {}, grpc.insecure_channel),
+            ("TLS", tls, certificate.channel),
+        ):
             folder = Path(scratch) / name
             folder.mkdir()
-            with Program(binary, folder, options) as program, connect(program.address) as channel:
+            with Program(binary, folder, settings) as program, connect(program.address) as channel:
                 for check in checks.ALL:
                     check(program, channel)
                     print(f"   {name}: {check.__name__.replace('_', ' ')}")
