@@ -19,12 +19,22 @@ fn with_config(config: &Path, words: &[&str]) -> Command {
 async fn a_server_is_set_up_looked_at_and_served() {
     let folder = tempfile::tempdir().unwrap();
     let (config, data) = (folder.path().join("settings.toml"), folder.path().join("data"));
-    let mut init = with_config(&config, &["init", "--server-name", "chat.example", "--listen", "127.0.0.1:0"]);
+    let mut init = with_config(
+        &config,
+        &["init", "--server-name", "chat.example", "--listen", "127.0.0.1:0"],
+    );
     init.arg("--data-dir").arg(&data);
     let output = run(init).await;
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let code = said.lines().find_map(|line| line.strip_prefix("First invite   ")).unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let code = said
+        .lines()
+        .find_map(|line| line.strip_prefix("First invite   "))
+        .unwrap();
     assert_eq!(code.len(), 23, "{said}");
     assert_eq!(config.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o700);
@@ -35,8 +45,21 @@ async fn a_server_is_set_up_looked_at_and_served() {
     let doctor = run(with_config(&config, &["doctor"])).await;
     let findings = String::from_utf8(doctor.stdout).unwrap();
     assert!(doctor.status.success(), "{findings}");
-    for what in ["settings", "server name", "listen", "clock", "open files", "data folder", "disk", "database", "attachments"] {
-        assert!(findings.contains(&format!("  {what}")), "{what} is not in\n{findings}");
+    for what in [
+        "settings",
+        "server name",
+        "listen",
+        "clock",
+        "open files",
+        "data folder",
+        "disk",
+        "database",
+        "attachments",
+    ] {
+        assert!(
+            findings.contains(&format!("  {what}")),
+            "{what} is not in\n{findings}"
+        );
     }
     assert!(!findings.contains("FAIL"), "{findings}");
 
@@ -46,7 +69,11 @@ async fn a_server_is_set_up_looked_at_and_served() {
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     let program = Program::spawn(serve).await;
-    assert!(program.announced.contains("name@chat.example"), "{}", program.announced);
+    assert!(
+        program.announced.contains("name@chat.example"),
+        "{}",
+        program.announced
+    );
     assert!(program.announced.contains("by invite"), "{}", program.announced);
     program.kill().await;
 }
@@ -63,7 +90,10 @@ async fn the_doctor_fails_where_the_server_should_not_run() {
         .args(["doctor", "--listen", "0.0.0.0:7443", "--data-dir"])
         .arg(folder.path().join("data"))
         .env("SOTTOVOCE_NATS", "nats://127.0.0.1:1")
-        .env("SOTTOVOCE_DATABASE", "postgres://somebody:hunter2@127.0.0.1:1/nothing");
+        .env(
+            "SOTTOVOCE_DATABASE",
+            "postgres://somebody:hunter2@127.0.0.1:1/nothing",
+        );
     let output = run(doctor).await;
     let findings = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -81,7 +111,11 @@ async fn a_setting_that_is_none_stops_it_and_is_named() {
     let output = run(with_config(&config, &["serve"])).await;
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
-    for words in ["limits.max_steams", "settings.toml", "did you mean `max_streams`?"] {
+    for words in [
+        "limits.max_steams",
+        "settings.toml",
+        "did you mean `max_streams`?",
+    ] {
         assert!(text.contains(words), "{words:?} is not in\n{text}");
     }
 }
@@ -99,9 +133,17 @@ async fn a_backup_made_while_it_runs_is_a_server_again() {
     Device::send_numbers(&clients, &token, &bob, 1..=20).await;
     done(&data, &["backup", backup.to_str().unwrap()]).await;
     assert_eq!(backup.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(refused(&data, &["backup", backup.to_str().unwrap()]).await.contains("cannot be made"));
+    assert!(
+        refused(&data, &["backup", backup.to_str().unwrap()])
+            .await
+            .contains("cannot be made")
+    );
     // Into the folder of a running server, or over what is there, it does not go back by accident.
-    assert!(refused(&data, &["restore", backup.to_str().unwrap()]).await.contains("holds a database"));
+    assert!(
+        refused(&data, &["restore", backup.to_str().unwrap()])
+            .await
+            .contains("holds a database")
+    );
     let forced = refused(&data, &["restore", "--force", backup.to_str().unwrap()]).await;
     assert!(forced.contains("another server is using"), "{forced}");
     program.kill().await;
@@ -109,7 +151,10 @@ async fn a_backup_made_while_it_runs_is_a_server_again() {
     let other = at("other");
     done(&other, &["restore", backup.to_str().unwrap()]).await;
     let devices = done(&other, &["device", "list", "bob@localhost"]).await;
-    let row = devices.lines().find(|line| line.starts_with(&bob.id.to_string())).unwrap();
+    let row = devices
+        .lines()
+        .find(|line| line.starts_with(&bob.id.to_string()))
+        .unwrap();
     assert_eq!(row.split_whitespace().nth(1), Some("20"), "{devices}");
     done(&data, &["restore", "--force", backup.to_str().unwrap()]).await;
     let (program, _) = start(&data, |_| {}).await;
@@ -123,14 +168,22 @@ async fn a_backup_made_while_it_runs_is_a_server_again() {
     let damaged = refused(&at("third"), &["restore", backup.to_str().unwrap()]).await;
     assert!(damaged.contains("sottovoce.db is damaged"), "{damaged}");
     assert!(!at("third").exists(), "nothing is touched before all is checked");
-    assert!(refused(&at("third"), &["restore", data.to_str().unwrap()]).await.contains("is no backup"));
+    assert!(
+        refused(&at("third"), &["restore", data.to_str().unwrap()])
+            .await
+            .contains("is no backup")
+    );
 }
 
 #[tokio::test]
 async fn a_command_does_not_make_a_server_where_there_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    assert!(refused(&data, &["invite", "list"]).await.contains("no server was set up"));
+    assert!(
+        refused(&data, &["invite", "list"])
+            .await
+            .contains("no server was set up")
+    );
     assert!(!data.exists());
     done(&data, &["migrate"]).await;
     done(&data, &["invite", "list"]).await;

@@ -17,8 +17,18 @@ pub(super) async fn start(data_dir: &Path, change: impl FnOnce(&mut Command)) ->
     command.env("SOTTOVOCE_ADMIN__LISTEN", "127.0.0.1:0");
     change(&mut command);
     let program = Program::spawn(command).await;
-    let line = program.announced.lines().find(|line| line.contains("Operators")).unwrap();
-    let address = line.split_whitespace().nth(1).unwrap().trim_end_matches(':').parse().unwrap();
+    let line = program
+        .announced
+        .lines()
+        .find(|line| line.contains("Operators"))
+        .unwrap();
+    let address = line
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .trim_end_matches(':')
+        .parse()
+        .unwrap();
     (program, address)
 }
 
@@ -34,14 +44,22 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// The value of a metric without labels, or with exactly these.
 fn metric(text: &str, name: &str) -> f64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} is not in\n{text}")).parse().unwrap()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+        .parse()
+        .unwrap()
 }
 
 /// A command on the same data folder.
 pub(super) fn command(data_dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));
-    command.args(words).arg("--data-dir").arg(data_dir).kill_on_drop(true);
+    command
+        .args(words)
+        .arg("--data-dir")
+        .arg(data_dir)
+        .kill_on_drop(true);
     command
 }
 
@@ -72,21 +90,43 @@ async fn the_figures_are_those_of_what_was_done_and_name_nobody() {
     assert_eq!(status, 200);
     assert_eq!(metric(&metrics, "sottovoce_messages_in_total"), 3.0);
     assert!(metric(&metrics, "sottovoce_message_bytes_in_total") > 0.0);
-    assert_eq!(metric(&metrics, "sottovoce_calls_total{call=\"MailboxService/Send\",code=\"OK\"}"), 3.0);
-    assert_eq!(metric(&metrics, "sottovoce_calls_total{call=\"AccountService/Register\",code=\"OK\"}"), 2.0);
+    assert_eq!(
+        metric(
+            &metrics,
+            "sottovoce_calls_total{call=\"MailboxService/Send\",code=\"OK\"}"
+        ),
+        3.0
+    );
+    assert_eq!(
+        metric(
+            &metrics,
+            "sottovoce_calls_total{call=\"AccountService/Register\",code=\"OK\"}"
+        ),
+        2.0
+    );
     assert_eq!(metric(&metrics, "sottovoce_ready"), 1.0);
     assert!(metric(&metrics, "sottovoce_connections") >= 1.0);
     assert!(metric(&metrics, "sottovoce_database_bytes") > 10_000.0);
     let (status, page) = get(operators, "/").await;
     assert_eq!(status, 200);
-    for words in ["Ready", "Writer queue", "<svg", "sweep", "localhost", "content-security-policy"] {
+    for words in [
+        "Ready",
+        "Writer queue",
+        "<svg",
+        "sweep",
+        "localhost",
+        "content-security-policy",
+    ] {
         assert!(page.contains(words), "{words:?} is not in\n{page}");
     }
     let mut names = vec!["alice".to_owned(), "bob".to_owned(), "127.0.0.1".to_owned()];
     names.extend(tokens);
     names.extend([alice.id.to_string(), bob.id.to_string()]);
     for name in names {
-        assert!(!metrics.contains(&name) && !page.contains(&name), "{name:?} is shown to operators");
+        assert!(
+            !metrics.contains(&name) && !page.contains(&name),
+            "{name:?} is shown to operators"
+        );
     }
     assert_eq!(get(operators, "/live").await.0, 200);
     assert_eq!(get(operators, "/ready").await.0, 200);
@@ -104,8 +144,14 @@ async fn jobs_run_and_say_so() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (_, metrics) = get(operators, "/metrics").await;
     for job in ["sweep", "lapsed", "forsaken", "unheld", "orphans"] {
-        let runs = metric(&metrics, &format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}"));
-        assert!((2.0..=11.0).contains(&runs), "{job} ran {runs} times in two seconds");
+        let runs = metric(
+            &metrics,
+            &format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}"),
+        );
+        assert!(
+            (2.0..=11.0).contains(&runs),
+            "{job} ran {runs} times in two seconds"
+        );
     }
     program.kill().await;
 }
@@ -134,13 +180,21 @@ async fn a_running_server_takes_orders() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     let (program, _) = start(data, |_| {}).await;
-    let made = done(data, &["invite", "create", "--uses", "3", "--note", "for the team"]).await;
+    let made = done(
+        data,
+        &["invite", "create", "--uses", "3", "--note", "for the team"],
+    )
+    .await;
     let code = made.lines().next().unwrap();
     assert_eq!(code.len(), 23, "{made}");
     let list = done(data, &["invite", "list"]).await;
     assert!(list.contains("for the team") && !list.contains(code), "{list}");
     done(data, &["invite", "revoke", "1"]).await;
-    assert!(refused(data, &["invite", "revoke", "1"]).await.contains("no such thing"));
+    assert!(
+        refused(data, &["invite", "revoke", "1"])
+            .await
+            .contains("no such thing")
+    );
     assert!(!done(data, &["invite", "list"]).await.contains("for the team"));
 
     let clients = Clients::connect(program.address).await;
@@ -148,19 +202,44 @@ async fn a_running_server_takes_orders() {
     alice.join(&clients).await;
     let devices = done(data, &["device", "list", "alice@localhost"]).await;
     assert!(devices.contains(&alice.id.to_string()), "{devices}");
-    assert!(refused(data, &["device", "list", "nobody@localhost"]).await.contains("no such thing"));
-    assert!(refused(data, &["device", "revoke", "a5"]).await.contains("32 hexadecimal digits"));
+    assert!(
+        refused(data, &["device", "list", "nobody@localhost"])
+            .await
+            .contains("no such thing")
+    );
+    assert!(
+        refused(data, &["device", "revoke", "a5"])
+            .await
+            .contains("32 hexadecimal digits")
+    );
 
     // Blocks take effect at once, on connections that are open too.
-    done(data, &["block", "add", "127.0.0.0/8", "--for", "1h", "--note", "a test"]).await;
+    done(
+        data,
+        &["block", "add", "127.0.0.0/8", "--for", "1h", "--note", "a test"],
+    )
+    .await;
     assert!(done(data, &["block", "list"]).await.contains("127.0.0.0/8"));
-    assert!(Clients::try_connect(program.address).await.is_err() || {
-        let clients = Clients::connect(program.address).await;
-        clients.auth.clone().list_sessions(sottovoce_proto::v1::ListSessionsRequest {}).await.is_err()
-    });
+    assert!(
+        Clients::try_connect(program.address).await.is_err() || {
+            let clients = Clients::connect(program.address).await;
+            clients
+                .auth
+                .clone()
+                .list_sessions(sottovoce_proto::v1::ListSessionsRequest {})
+                .await
+                .is_err()
+        }
+    );
     done(data, &["block", "remove", "127.0.0.0/8"]).await;
-    Device::named("bob").join(&Clients::connect(program.address).await).await;
-    assert!(refused(data, &["block", "add", "nowhere"]).await.contains("192.0.2.0/24"));
+    Device::named("bob")
+        .join(&Clients::connect(program.address).await)
+        .await;
+    assert!(
+        refused(data, &["block", "add", "nowhere"])
+            .await
+            .contains("192.0.2.0/24")
+    );
     program.kill().await;
     // What a killed server leaves behind is no server: the command does it itself.
     done(data, &["invite", "create"]).await;
@@ -177,10 +256,18 @@ async fn a_device_that_is_signed_out_is_out() {
     let alice = Device::named("alice");
     let token = alice.join(&clients).await;
     let request = || crate::common::with_token(&token, sottovoce_proto::v1::SubscribeRequest {});
-    let mut stream = clients.mailbox.clone().subscribe(request()).await.unwrap().into_inner();
+    let mut stream = clients
+        .mailbox
+        .clone()
+        .subscribe(request())
+        .await
+        .unwrap()
+        .into_inner();
     assert!(stream.message().await.unwrap().is_some());
     done(folder.path(), &["device", "revoke", &alice.id.to_string()]).await;
-    let ended = tokio::time::timeout(Duration::from_secs(5), stream.message()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.message())
+        .await
+        .unwrap();
     assert_eq!(crate::common::reason(&ended.unwrap_err()), "TOKEN_INVALID");
     let again = clients.mailbox.clone().subscribe(request()).await.unwrap_err();
     assert_eq!(crate::common::reason(&again), "TOKEN_INVALID");
