@@ -116,7 +116,9 @@ impl Server {
         let storage = Storage::open(&config.storage, &config.data_dir).await?;
         let downloads = Downloads::new(&config.limits);
         let blocks = BlockList::new();
-        load_blocks(&store, &blocks).await.map_err(|_| StartError::Unreadable)?;
+        load_blocks(&store, &blocks)
+            .await
+            .map_err(|_| StartError::Unreadable)?;
         let challenges = challenges(&store, &config).await?;
         let fan_outs = FanOuts::new(&config.database).map_err(|_| StartError::Randomness)?;
         let app = App {

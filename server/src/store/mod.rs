@@ -52,13 +52,13 @@ pub(crate) use devices::{BlockDevice, StoredDevice};
 pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
+pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
 pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, StoredEnvelope};
+pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, NewInvite, PlaceError,
     PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, copy_sqlite, inspect, place_sqlite,
 };
-pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
-pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use recovery::PutRecoveryBlob;
