@@ -189,10 +189,13 @@ pub struct Limits {
     pub access_token_lifetime: Duration,
     /// How long a node may go by what it knows of a token before it asks the database again. Default 5
     /// seconds: a revocation through another node, whose hint was lost, is noticed that late.
+    #[serde(with = "seconds")]
     pub caller_memory: Duration,
     /// How long a session lasts unless it is refreshed, rounded down to a day. Default 30 days.
+    #[serde(with = "seconds")]
     pub session_idle_lifetime: Duration,
     /// How long any session lasts, rounded down to a day. Default 365 days.
+    #[serde(with = "seconds")]
     pub session_lifetime: Duration,
     /// Sessions per device; the one used longest ago gives way. Default 16: one is in use, the rest are
     /// leftovers of restarts.
@@ -201,10 +204,13 @@ pub struct Limits {
     /// that loses its memory with every restart, in a bad hour.
     pub free_sign_ins: u32,
     /// How long it waits then, the first time; each time after that twice as long. Default 1 second.
+    #[serde(with = "seconds")]
     pub sign_in_wait: Duration,
     /// The longest such wait. Default 15 minutes.
+    #[serde(with = "seconds")]
     pub max_sign_in_wait: Duration,
     /// How long a device pauses for its sign-ins to be forgotten. Default 1 hour.
+    #[serde(with = "seconds")]
     pub sign_in_memory: Duration,
     /// Replaced manifests kept per account; the oldest are forgotten. Default 1,000, up to 1.6 MiB: a
     /// device added or revoked every week for twenty years.
@@ -216,6 +222,7 @@ pub struct Limits {
     /// Bytes of all of them. Default 16 MiB.
     pub max_linking_bytes: u64,
     /// How long nobody may have the name of a deleted account, rounded down to a day. Default 30 days.
+    #[serde(with = "seconds")]
     pub retired_name_lifetime: Duration,
     /// One-time prekeys kept per device. Default 200: two full supplies.
     pub max_one_time_prekeys: u32,

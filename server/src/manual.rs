@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -13,6 +14,9 @@ const WRITE: &str = "SOTTOVOCE_TEST_WRITE";
 /// Compares what stands between the manual's marks for `table` with `text`.
 #[track_caller]
 pub(crate) fn holds(table: &str, text: &str) {
+    // Several tests write it.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("OPERATING.md");
     let manual = std::fs::read_to_string(&path).unwrap();
     let (begin, end) = (
