@@ -36,6 +36,11 @@ impl Engine {
                 | v1::ErrorReason::ServerNotLocal
                 | v1::ErrorReason::FieldInvalid,
             )) => self.account_not_to_be_had(address, SendFailure::NoSuchAccount, turn),
+            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => {
+                self.access_denied(address, &[], turn);
+                // Whoever waits for this account is answered by name.
+                self.fetch_account(address, turn);
+            }
             _ => {}
         }
         let unneeded = self.peers.get(address).is_some_and(|peer| !peer.pinned)
@@ -124,7 +129,7 @@ impl Engine {
         if self.online && self.fetching.insert(address.clone()) {
             let request = v1::GetAccountRequest {
                 address: address.to_string(),
-                ..Default::default()
+                access_key: self.presented_key(address),
             };
             turn.call(Purpose::Account(address.clone()), Call::GetAccount(request));
         }

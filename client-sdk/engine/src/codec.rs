@@ -1,8 +1,8 @@
 //! Between a message and the plaintext of a session: a [`Content`] in protobuf.
 
 use prost::Message;
-use sottovoce_crypto::ManifestView;
 use sottovoce_crypto::statements::DeviceId;
+use sottovoce_crypto::{AccessKey, ManifestView};
 use sottovoce_proto::content::{Content, ManifestView as ViewField, SessionRenewal, content};
 use zeroize::Zeroizing;
 
@@ -34,6 +34,7 @@ pub(crate) fn encode(
     peer: &Peer,
     device_id: DeviceId,
     own: ManifestView,
+    access_key: Option<&AccessKey>,
 ) -> Zeroizing<Vec<u8>> {
     let content = Content {
         message_id: message.message_id.0.to_vec(),
@@ -41,6 +42,9 @@ pub(crate) fn encode(
         sender_manifest: Some(to_field(own)),
         recipient_manifest: Some(to_field(peer.account.view())),
         sequence: peer.next_sequence(device_id),
+        access_key: access_key
+            .map(|key| key.to_secret_bytes().to_vec())
+            .unwrap_or_default(),
         body: match &message.body {
             Some(body) => body.to_content(),
             None => Some(content::Body::SessionRenewal(SessionRenewal {})),
@@ -56,6 +60,8 @@ pub(crate) struct Decoded {
     pub(crate) sequence: u64,
     pub(crate) sender_manifest: ManifestView,
     pub(crate) recipient_manifest: ManifestView,
+    /// The sender's access key, where it is told.
+    pub(crate) access_key: Option<AccessKey>,
     /// What it says; nothing where it only renews the session.
     pub(crate) body: Option<Body>,
 }
@@ -69,11 +75,21 @@ pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
         sequence: Some(content.sequence).filter(|sequence| *sequence > 0)?,
         sender_manifest: from_field(content.sender_manifest?)?,
         recipient_manifest: from_field(content.recipient_manifest?)?,
+        access_key: read_access_key(&content.access_key)?,
         body: match content.body {
             Some(content::Body::SessionRenewal(_)) => None,
             body => Some(Body::from_content(body)),
         },
     })
+}
+
+/// The access key in a message, if one is; `None` when it is none that there could be.
+fn read_access_key(bytes: &[u8]) -> Option<Option<AccessKey>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let key = bytes.try_into().ok()?;
+    Some(Some(AccessKey::from_secret_bytes(key)))
 }
 
 fn to_field(view: ManifestView) -> ViewField {

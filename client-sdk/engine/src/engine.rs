@@ -10,6 +10,7 @@ use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, DeviceId}
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
+use crate::access::{ACCESS_KEY, OwnAccess};
 use crate::counters::Counters;
 use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
@@ -45,6 +46,10 @@ pub struct Engine {
     /// Addresses whose account is being asked for.
     pub(crate) fetching: BTreeSet<Address>,
     pub(crate) renewals: Renewals,
+    /// Our access key; none in a store from before there were any.
+    pub(crate) access: Option<OwnAccess>,
+    /// Addresses the user wants nothing to do with.
+    pub(crate) blocked: BTreeSet<Address>,
     /// When changed account keys were last looked at again, Unix time in milliseconds.
     pub(crate) looked_again_at: u64,
     counters: Counters,
@@ -68,6 +73,7 @@ impl Engine {
         let outputs = engine.turn(now, rng, |engine, turn| {
             turn.put("own".into(), engine.own.to_record());
             engine.maintain_prekeys(turn);
+            engine.maintain_access_key(turn);
             Ok(())
         })?;
         Ok((engine, outputs))
@@ -84,6 +90,11 @@ impl Engine {
         for (key, value) in &records {
             match split_key(key) {
                 ("own" | Counters::KEY, "") => {}
+                (ACCESS_KEY, "") => engine.access = Some(OwnAccess::from_record(value)?),
+                ("blocked", address) => {
+                    let address = Address::parse(address).map_err(|_| RecordError)?;
+                    engine.blocked.insert(address);
+                }
                 ("signed-prekey", id) => engine.prekeys.signed.load(id, value)?,
                 ("last-resort-kem-prekey", id) => engine.prekeys.last_resort.load(id, value)?,
                 ("one-time-prekey", id) => engine.prekeys.one_time.load(id, value)?,
@@ -125,6 +136,19 @@ impl Engine {
             Input::RejectAccountKey { address, account_key } => {
                 engine.reject_account_key(&address, &account_key, turn)
             }
+            Input::Block { address, blocked } => {
+                engine.block(&address, blocked, turn);
+                Ok(())
+            }
+            Input::RotateAccessKey => {
+                engine.rotate_access_key(turn);
+                engine.maintain_access_key(turn);
+                Ok(())
+            }
+            Input::TokenReused => {
+                turn.event(EventKind::TokenReused);
+                Ok(())
+            }
             Input::Registered => {
                 engine.own.registered = true;
                 turn.put("own".into(), engine.own.to_record());
@@ -136,6 +160,8 @@ impl Engine {
                 engine.looked_again_at = 0;
                 engine.maintain_prekeys(turn);
                 engine.count_prekeys(turn);
+                engine.access_reconnected();
+                engine.maintain_access_key(turn);
                 engine.look_again(turn);
                 engine.drive_outbox(turn);
                 Ok(())
@@ -155,6 +181,7 @@ impl Engine {
             Input::Tick => {
                 if engine.online {
                     engine.maintain_prekeys(turn);
+                    engine.maintain_access_key(turn);
                     engine.sessions.maintain(turn);
                     engine.look_again(turn);
                     engine.drive_outbox(turn);
@@ -273,6 +300,8 @@ impl Engine {
             busy: BTreeSet::new(),
             fetching: BTreeSet::new(),
             renewals: Renewals::default(),
+            access: None,
+            blocked: BTreeSet::new(),
             looked_again_at: 0,
             counters,
             in_flight: BTreeMap::new(),
@@ -335,6 +364,7 @@ impl Engine {
                 self.prekeys_left(left, turn);
             }
             (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => self.prekeys_left(left, turn),
+            (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
             // Asked again at the next tick or connection.
             (Purpose::Publish(_) | Purpose::Count, _) => {}

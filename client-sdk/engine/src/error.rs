@@ -13,6 +13,9 @@ pub enum InputError {
     /// The recipient is this account itself, which has no other device.
     #[error("a message cannot be sent to oneself")]
     ToOneself,
+    /// The app's user has blocked the recipient.
+    #[error("the recipient is blocked")]
+    Blocked,
     /// Too many messages wait to be sent already.
     #[error("too many messages are waiting to be sent: try again when some have gone out")]
     OutboxFull,

@@ -143,6 +143,16 @@ pub enum EventKind {
         /// Whose.
         address: Address,
     },
+    /// The server refused the access key that an address has told us. What waits is sent all the same, by
+    /// name. Either the address has a new key, which comes with its next message, or the server wants to
+    /// learn who writes to it.
+    SealedRefused {
+        /// Whose access key.
+        address: Address,
+    },
+    /// A refresh token of this device was used twice: somebody else may have it. The server has ended
+    /// that session, and this device has signed in anew.
+    TokenReused,
     /// A sender has seen another manifest than this device has: either it or the server is wrong, or one
     /// of them lies.
     ManifestDisputed {

@@ -51,6 +51,8 @@ impl EventKind {
             Self::ManifestDisputed { address, by } => {
                 pack(&[&[8], address.as_str().as_bytes(), by.as_str().as_bytes()])
             }
+            Self::SealedRefused { address } => pack(&[&[9], address.as_str().as_bytes()]),
+            Self::TokenReused => pack(&[&[10]]),
         }
     }
 
@@ -112,6 +114,10 @@ impl EventKind {
                 address: address(of)?,
                 by: address(by)?,
             }),
+            ([9], [of]) => Ok(Self::SealedRefused {
+                address: address(of)?,
+            }),
+            ([10], []) => Ok(Self::TokenReused),
             _ => Err(RecordError),
         }
     }
@@ -175,6 +181,6 @@ mod tests {
             assert_eq!(EventKind::from_bytes(&kind.to_bytes()).unwrap(), kind);
         }
         assert_eq!(EventKind::from_bytes(&[]), Err(RecordError));
-        assert_eq!(EventKind::from_bytes(&pack(&[&[9]])), Err(RecordError));
+        assert_eq!(EventKind::from_bytes(&pack(&[&[0]])), Err(RecordError));
     }
 }

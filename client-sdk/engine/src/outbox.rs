@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use prost::Message;
 use sottovoce_crypto::statements::Address;
-use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
 use crate::event::{Body, MessageId};
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+use crate::sealing::Encrypted;
 use crate::turn::Turn;
 
 /// Most messages waiting to be sent. An app that gets no further should say so, not fill the disk.
@@ -25,8 +24,8 @@ pub(crate) struct Outgoing {
     pub(crate) queued_at_ms: u64,
     /// What it says; nothing where it only renews the session.
     pub(crate) body: Option<Body>,
-    /// The encrypted request, once made. A repeat sends these very bytes.
-    pub(crate) request: Option<v1::SendRequest>,
+    /// The encrypted request, once made.
+    pub(crate) encrypted: Option<Encrypted>,
     /// How often the server has found it encrypted for the wrong devices, since the engine was loaded.
     pub(crate) mismatches: u8,
 }
@@ -41,7 +40,7 @@ impl Outgoing {
             client_message_id: turn.random_id(),
             queued_at_ms: turn.now,
             body,
-            request: None,
+            encrypted: None,
             mismatches: 0,
         }
     }
@@ -51,6 +50,7 @@ impl Outgoing {
     }
 
     pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
+        let [open, sealed] = Encrypted::to_fields(self.encrypted.as_ref());
         pack(&[
             &self.number.to_be_bytes(),
             self.to.as_str().as_bytes(),
@@ -58,11 +58,8 @@ impl Outgoing {
             &self.client_message_id,
             &self.queued_at_ms.to_be_bytes(),
             &self.body.as_ref().map(Body::to_bytes).unwrap_or_default(),
-            &self
-                .request
-                .as_ref()
-                .map(Message::encode_to_vec)
-                .unwrap_or_default(),
+            &open,
+            &sealed,
         ])
     }
 
@@ -75,10 +72,17 @@ impl Outgoing {
             client_message_id,
             queued_at_ms,
             body,
-            request,
+            open,
+            // Absent in records from before there were sealed messages.
+            rest @ ..,
         ] = fields.as_slice()
         else {
             return Err(RecordError);
+        };
+        let sealed = match rest {
+            [] => &[],
+            [sealed] => *sealed,
+            _ => return Err(RecordError),
         };
         Ok(Self {
             number: u64_of(number)?,
@@ -91,11 +95,7 @@ impl Outgoing {
             } else {
                 Some(Body::from_bytes(body)?)
             },
-            request: if request.is_empty() {
-                None
-            } else {
-                Some(v1::SendRequest::decode(*request).map_err(|_| RecordError)?)
-            },
+            encrypted: Encrypted::from_fields(open, sealed)?,
             mismatches: 0,
         })
     }

@@ -53,7 +53,7 @@ impl Engine {
         let request = v1::FetchPrekeyBundlesRequest {
             address: them.address.to_string(),
             device_ids: vec![them.device_id.as_bytes().to_vec()],
-            ..Default::default()
+            access_key: self.presented_key(&them.address),
         };
         let purpose = Purpose::Renewal(them.address.clone(), them.device_id);
         turn.call(purpose, Call::FetchPrekeyBundles(request));
@@ -66,6 +66,9 @@ impl Engine {
         answer: Result<Reply, Refusal>,
         turn: &mut Turn<'_>,
     ) {
+        if answer == Err(Refusal::Because(v1::ErrorReason::AccessDenied)) {
+            self.access_denied(to, &[], turn);
+        }
         let Ok(Reply::Bundles(response)) = answer else {
             return self.renewals.failed(to, device_id);
         };

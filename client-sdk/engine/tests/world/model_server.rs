@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sottovoce_crypto::statements::{DeviceId, DeviceManifest, KemPrekey, Signed};
-use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply};
+use sottovoce_crypto::statements::{AccessKeyHash, DeviceId, DeviceManifest, KemPrekey, Signed};
+use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply, Route};
 use sottovoce_proto::v1::{self, ErrorReason};
 
 #[derive(Default)]
@@ -12,8 +12,15 @@ pub(crate) struct ModelServer {
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     receipts: BTreeMap<(DeviceId, Vec<u8>), (v1::SendRequest, v1::SendResponse)>,
     next_id: u64,
-    /// Every request to send that was taken.
+    /// Every request to send that was taken, sealed ones too.
     pub(crate) taken: Vec<v1::SendRequest>,
+    /// Hashes of access keys, by account.
+    pub(crate) access_keys: BTreeMap<String, AccessKeyHash>,
+    /// How many sealed sends were taken.
+    pub(crate) sealed: usize,
+    /// The next sealed send is refused for this.
+    pub(crate) refuse_next: Option<ErrorReason>,
+    sealed_receipts: BTreeMap<(Vec<u8>, Vec<u8>), (v1::SendSealedRequest, v1::SendResponse)>,
 }
 
 #[derive(Default)]
@@ -80,7 +87,25 @@ impl ModelServer {
     }
 
     pub(crate) fn call(&mut self, caller: DeviceId, now: u64, call: Call) -> Result<Reply, Refusal> {
+        let presented = match &call {
+            Call::GetAccount(request) => Some((&request.address, &request.access_key)),
+            Call::FetchPrekeyBundles(request) => Some((&request.address, &request.access_key)),
+            Call::SendSealed(request) => Some((&request.recipient, &request.access_key)),
+            _ => None,
+        };
+        if call.route() == Route::Anonymous
+            && !presented.is_some_and(|(address, key)| self.admits(address, key))
+        {
+            return Err(Refusal::Because(ErrorReason::AccessDenied));
+        }
         match call {
+            Call::SetAccessKey(request) => {
+                let hash = AccessKeyHash::from_slice(&request.access_key_hash).expect("a hash");
+                let address = self.devices.get(&caller).expect("a known device").address.clone();
+                self.access_keys.insert(address, hash);
+                Ok(Reply::AccessKeySet)
+            }
+            Call::SendSealed(request) => self.send_sealed(now, request),
             Call::GetAccount(request) => self
                 .accounts
                 .get(&request.address)
@@ -158,6 +183,34 @@ impl ModelServer {
         Ok(Reply::Bundles(v1::FetchPrekeyBundlesResponse { bundles }))
     }
 
+    fn admits(&self, address: &str, key: &[u8]) -> bool {
+        self.access_keys.get(address).is_some_and(|hash| hash.admits(key))
+    }
+
+    fn send_sealed(&mut self, now: u64, request: v1::SendSealedRequest) -> Result<Reply, Refusal> {
+        if let Some(reason) = self.refuse_next.take() {
+            return Err(Refusal::Because(reason));
+        }
+        let name = (request.access_key.clone(), request.client_message_id.clone());
+        if let Some((before, receipt)) = self.sealed_receipts.get(&name) {
+            return if *before == request {
+                Ok(Reply::Sent(receipt.clone()))
+            } else {
+                Err(Refusal::Because(ErrorReason::MessageIdConflict))
+            };
+        }
+        let open = v1::SendRequest {
+            recipient: request.recipient.clone(),
+            client_message_id: request.client_message_id.clone(),
+            messages: request.messages.clone(),
+            ..Default::default()
+        };
+        let receipt = self.deposit(String::new(), Vec::new(), now, &open)?;
+        self.sealed += 1;
+        self.sealed_receipts.insert(name, (request, receipt.clone()));
+        Ok(Reply::Sent(receipt))
+    }
+
     fn send(&mut self, caller: DeviceId, now: u64, request: v1::SendRequest) -> Result<Reply, Refusal> {
         let name = (caller, request.client_message_id.clone());
         if let Some((before, receipt)) = self.receipts.get(&name) {
@@ -167,6 +220,19 @@ impl ModelServer {
                 Err(Refusal::Because(ErrorReason::MessageIdConflict))
             };
         }
+        let sender = self.devices.get(&caller).expect("a known device").address.clone();
+        let receipt = self.deposit(sender, caller.as_bytes().to_vec(), now, &request)?;
+        self.receipts.insert(name, (request, receipt.clone()));
+        Ok(Reply::Sent(receipt))
+    }
+
+    fn deposit(
+        &mut self,
+        sender: String,
+        sender_device_id: Vec<u8>,
+        now: u64,
+        request: &v1::SendRequest,
+    ) -> Result<v1::SendResponse, Refusal> {
         let devices: Vec<_> = self
             .devices
             .iter()
@@ -185,13 +251,12 @@ impl ModelServer {
         if named != devices {
             return Err(Refusal::Because(ErrorReason::DevicesMismatch));
         }
-        let sender = self.devices.get(&caller).expect("a known device").address.clone();
         for message in &request.messages {
             let device_id = DeviceId::from_slice(&message.device_id).expect("checked above");
             let envelope = v1::Envelope {
                 envelope_id: Vec::new(),
                 sender: sender.clone(),
-                sender_device_id: caller.as_bytes().to_vec(),
+                sender_device_id: sender_device_id.clone(),
                 ciphertext: message.ciphertext.clone(),
                 received_at_ms: now,
                 ..Default::default()
@@ -203,8 +268,7 @@ impl ModelServer {
             accepted_at_ms: now,
         };
         self.taken.push(request.clone());
-        self.receipts.insert(name, (request, receipt.clone()));
-        Ok(Reply::Sent(receipt))
+        Ok(receipt)
     }
 
     fn id(&mut self) -> Vec<u8> {
