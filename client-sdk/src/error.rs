@@ -61,6 +61,10 @@ pub enum RegisterError {
     /// The server does not register this address, for the reason given.
     #[error("the server does not register this account")]
     Refused(ErrorReason),
+    /// The server wants an invite for a new account, and this one is missing, unknown, used up or expired.
+    /// Registering again with the same store and another invite goes on with the same keys.
+    #[error("the server wants an invite for this account")]
+    InviteInvalid,
     /// The server did not answer, or gave an answer that leaves open whether it has made the account (out
     /// of time, full, failing). Registering again with the same store goes on with the same keys.
     #[error("the server did not register the account yet: try again with the same store")]
@@ -74,6 +78,16 @@ pub enum ClientError {
     /// It cannot be done as asked; nothing was changed.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// It takes a connection, and there is none now.
+    #[error("the client is not connected")]
+    Offline,
+    /// The server refused, for the reason given.
+    #[error("the server refused")]
+    Refused(ErrorReason),
+    /// The server did not answer, or not in a way that can be understood. It may have done what it was
+    /// asked.
+    #[error("the server gave no answer")]
+    Unavailable,
     /// The client has stopped: it was closed, or its store failed. Open it anew.
     #[error("the client has stopped: open it anew")]
     Stopped,

@@ -44,7 +44,9 @@
 //! # }
 //! ```
 
+mod auth;
 mod backoff;
+mod calls;
 mod client;
 mod config;
 mod connection;
@@ -52,18 +54,22 @@ mod driver;
 mod error;
 mod link;
 mod register;
+mod sessions;
+mod status;
 mod store;
 mod transport;
 
-pub use client::{Client, Events, Status};
+pub use client::{Client, Events};
 pub use config::{Config, Roots, StoreKey};
 pub use error::{ClientError, OpenError, RegisterError};
+pub use sessions::DeviceSession;
 pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
 pub use sottovoce_engine::{
     Body, Event, EventId, EventKind, InputError, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure,
     Unreadable,
 };
 pub use sottovoce_proto::v1::ErrorReason;
+pub use status::Status;
 
 /// The README's example compiles.
 #[cfg(doctest)]
