@@ -10,7 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::calls::Caller;
 use crate::config::Config;
 use crate::driver::{Command, Driver};
-use crate::error::{ClientError, OpenError, RegisterError};
+use crate::error::{ClientError, JoinError, OpenError, RegisterError};
+use crate::joining;
 use crate::register::{abandon, load, registered};
 use crate::status::Status;
 use crate::store::Store;
@@ -78,14 +79,11 @@ impl Client {
             Ok(engine) => engine,
             Err(error) => return Err(abandon(store, error).await),
         };
-        let (client, events) = start(engine, store, transport);
-        // Others can write to a device once its prekeys are published; that goes on in the background
-        // should the server be slow.
-        let _ = tokio::time::timeout(REACHABLE_TIMEOUT, client.caught_up()).await;
-        Ok((client, events))
+        Ok(start_reachable(engine, store, transport).await)
     }
 
-    /// Starts the device a store holds. Does not wait for the server.
+    /// Starts the device a store holds. Does not wait for the server, unless the device was cut off while
+    /// joining its account.
     ///
     /// # Errors
     /// [`OpenError`], and nothing is changed.
@@ -93,7 +91,13 @@ impl Client {
         let transport = Transport::new(&config.server, config.roots.as_ref())?;
         let mut store = Store::open(&config.store, &config.key).await?;
         match load(&mut store).await {
-            Ok(Some(engine)) if engine.registration().is_none() => Ok(start(engine, store, transport)),
+            Ok(Some(mut engine)) if engine.registration().is_none() => {
+                match joining::complete(&mut engine, &mut store, &transport).await {
+                    Ok(()) => Ok(start(engine, store, transport)),
+                    Err(JoinError::Open(error)) => Err(abandon(store, error).await),
+                    Err(_) => Err(abandon(store, OpenError::NotJoined).await),
+                }
+            }
             Ok(_) => Err(abandon(store, OpenError::NoAccount).await),
             Err(error) => Err(abandon(store, error).await),
         }
@@ -268,6 +272,14 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await
     }
+}
+
+/// Starts a new device. Others can write to it once its prekeys are published; that goes on in the
+/// background should the server be slow.
+pub(crate) async fn start_reachable(engine: Engine, store: Store, transport: Transport) -> (Client, Events) {
+    let (client, events) = start(engine, store, transport);
+    let _ = tokio::time::timeout(REACHABLE_TIMEOUT, client.caught_up()).await;
+    (client, events)
 }
 
 fn start(engine: Engine, store: Store, transport: Transport) -> (Client, Events) {

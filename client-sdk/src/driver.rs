@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use sottovoce_crypto::AccountMaterial;
 use sottovoce_crypto::statements::{AccountKey, Address};
 use sottovoce_engine::{Body, Engine, Event, Input, InputError, MessageId, Outputs};
+use sottovoce_proto::v1;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -31,6 +33,14 @@ pub(crate) enum Command {
     /// Something for the engine to deal with.
     Tell(Input, oneshot::Sender<Result<(), ClientError>>),
     TrustedAccountKey(Address, oneshot::Sender<Option<AccountKey>>),
+    /// What recovering the account takes; nothing on a device without the account's secret.
+    Material(oneshot::Sender<Option<AccountMaterial>>),
+    Sign(
+        v1::BeginAuthenticationResponse,
+        oneshot::Sender<Result<v1::CompleteAuthenticationRequest, ClientError>>,
+    ),
+    /// Erase everything, and stop.
+    Forget(oneshot::Sender<()>),
     /// Who makes calls in the name of this device; nobody without a connection.
     Caller(oneshot::Sender<Option<Caller>>),
     Reconnect(oneshot::Sender<()>),
@@ -95,6 +105,11 @@ impl Driver {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close(done)) => return Ok(Some(done)),
+                    Some(Command::Forget(done)) => {
+                        self.store.clear().await.map_err(|_| StoreFailed)?;
+                        self.store.erase_replaced().await;
+                        return Ok(Some(done));
+                    }
                     Some(command) => self.command(command, &mut online).await?,
                     None => return Ok(None),
                 },
@@ -134,6 +149,13 @@ impl Driver {
             Command::TrustedAccountKey(address, reply) => {
                 let _ = reply.send(self.engine.trusted_account_key(&address));
             }
+            Command::Material(reply) => {
+                let _ = reply.send(self.engine.material());
+            }
+            Command::Sign(challenge, reply) => {
+                let signed = self.engine.sign_challenge(&challenge);
+                let _ = reply.send(signed.map_err(ClientError::Input));
+            }
             Command::Caller(reply) => {
                 let _ = reply.send(online.connection.as_ref().map(Connection::caller));
             }
@@ -141,7 +163,7 @@ impl Driver {
                 self.reconnect.notify_one();
                 let _ = done.send(());
             }
-            Command::Close(done) => drop(done),
+            Command::Close(done) | Command::Forget(done) => drop(done),
         }
         Ok(())
     }

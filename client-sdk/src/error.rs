@@ -33,6 +33,10 @@ pub enum OpenError {
     /// A record in the store is damaged, or was written by a newer version.
     #[error("the store holds something this version cannot read")]
     Damaged,
+    /// The device was cut off while it joined an account, and the server has still not taken it up: try
+    /// again, unless the store holds [no account](Self::NoAccount) any more.
+    #[error("the device has not joined its account yet")]
+    NotJoined,
     /// The store holds no account yet: register one.
     #[error("the store holds no account: register one first")]
     NoAccount,
@@ -68,6 +72,30 @@ pub enum RegisterError {
     /// The server did not answer, or gave an answer that leaves open whether it has made the account (out
     /// of time, full, failing). Registering again with the same store goes on with the same keys.
     #[error("the server did not register the account yet: try again with the same store")]
+    Unavailable,
+}
+
+/// Why a device could not join an account.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store holds an account already.
+    #[error("the store holds an account already")]
+    AlreadyRegistered,
+    /// Nobody answered the offer in time: make another.
+    #[error("the offer has expired")]
+    Expired,
+    /// There is nothing to recover under this address and code.
+    #[error("there is nothing to recover with this code")]
+    WrongCode,
+    /// The server does not take the device up, for the reason given. Nothing was kept.
+    #[error("the server does not take this device up")]
+    Refused(ErrorReason),
+    /// The server did not answer. What there is of the device is kept in the store, if anything is.
+    #[error("the server did not answer: try again")]
     Unavailable,
 }
 

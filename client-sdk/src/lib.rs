@@ -50,8 +50,10 @@ mod calls;
 mod client;
 mod config;
 mod connection;
+mod devices;
 mod driver;
 mod error;
+mod joining;
 mod link;
 mod register;
 mod sessions;
@@ -61,9 +63,12 @@ mod transport;
 
 pub use client::{Client, Events};
 pub use config::{Config, Roots, StoreKey};
-pub use error::{ClientError, OpenError, RegisterError};
+pub use devices::{Device, PastManifest};
+pub use error::{ClientError, JoinError, OpenError, RegisterError};
+pub use joining::{Granted, Linking};
 pub use sessions::DeviceSession;
 pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
+pub use sottovoce_crypto::{CodeError, LinkingOffer, RecoveryCode};
 pub use sottovoce_engine::{
     Body, Event, EventId, EventKind, InputError, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure,
     Unreadable,

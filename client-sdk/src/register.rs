@@ -20,7 +20,7 @@ pub(crate) async fn load(store: &mut Store) -> Result<Option<Engine>, OpenError>
     Engine::load(records).map(Some).map_err(|_| OpenError::Damaged)
 }
 
-async fn persist(store: &mut Store, outputs: Outputs) -> Result<(), OpenError> {
+pub(crate) async fn persist(store: &mut Store, outputs: Outputs) -> Result<(), OpenError> {
     store.commit(&outputs.records).await.map_err(OpenError::Store)
 }
 

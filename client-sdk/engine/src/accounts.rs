@@ -24,7 +24,8 @@ impl Engine {
     ) {
         self.fetching.remove(address);
         match answer {
-            Ok(Reply::Account(shown)) => match self.verify(address, &shown) {
+            Ok(Reply::Account(shown)) => match wire::verify_account(address, &shown) {
+                Ok(account) if self.is_own(address) => self.own_account_shown(account, turn),
                 Ok(account) => self.account_shown(address, account, turn),
                 Err(wire::NotVerified) => {
                     self.tell_conflict(address, turn);
@@ -43,25 +44,17 @@ impl Engine {
             }
             _ => {}
         }
+        if self.is_own(address) {
+            self.advance(address, turn);
+            self.account_refreshed(address, turn);
+            return;
+        }
         let unneeded = self.peers.get(address).is_some_and(|peer| !peer.pinned)
             && self.outbox.head(address).is_none()
             && !self.inbox.waits_for(address);
         if unneeded {
             self.peers.remove(address);
             self.sessions.forget(address, turn);
-        }
-    }
-
-    /// What the server shows, checked; for our own address only we know what is true.
-    fn verify(
-        &self,
-        address: &Address,
-        shown: &v1::GetAccountResponse,
-    ) -> Result<VerifiedAccount, wire::NotVerified> {
-        if *address == self.own.party.address {
-            Err(wire::NotVerified)
-        } else {
-            wire::verify_account(address, shown)
         }
     }
 
@@ -98,7 +91,7 @@ impl Engine {
     }
 
     /// Tells of a contradiction, unless the app has stopped listening: a server can go on for ever.
-    fn tell_conflict(&self, address: &Address, turn: &mut Turn<'_>) {
+    pub(crate) fn tell_conflict(&self, address: &Address, turn: &mut Turn<'_>) {
         if !self.app_is_behind(turn) {
             turn.event(EventKind::ManifestConflict {
                 address: address.clone(),

@@ -3,13 +3,14 @@
 use prost::Message;
 use sottovoce_crypto::statements::DeviceId;
 use sottovoce_crypto::{AccessKey, ManifestView};
-use sottovoce_proto::content::{Content, ManifestView as ViewField, SessionRenewal, content};
+use sottovoce_proto::content::{Content, ManifestView as ViewField};
 use zeroize::Zeroizing;
 
 use crate::error::InputError;
 use crate::event::Body;
 use crate::outbox::Outgoing;
 use crate::peers::Peer;
+use crate::said::Said;
 
 /// Longest body of a message, in bytes as encoded. Leaves room for the rest of [`Content`] within the
 /// plaintext a session takes.
@@ -45,10 +46,7 @@ pub(crate) fn encode(
         access_key: access_key
             .map(|key| key.to_secret_bytes().to_vec())
             .unwrap_or_default(),
-        body: match &message.body {
-            Some(body) => body.to_content(),
-            None => Some(content::Body::SessionRenewal(SessionRenewal {})),
-        },
+        body: message.said.to_content(),
     };
     Zeroizing::new(content.encode_to_vec())
 }
@@ -62,8 +60,7 @@ pub(crate) struct Decoded {
     pub(crate) recipient_manifest: ManifestView,
     /// The sender's access key, where it is told.
     pub(crate) access_key: Option<AccessKey>,
-    /// What it says; nothing where it only renews the session.
-    pub(crate) body: Option<Body>,
+    pub(crate) said: Said,
 }
 
 /// Reads a plaintext; `None` when it is not a message.
@@ -76,10 +73,7 @@ pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
         sender_manifest: from_field(content.sender_manifest?)?,
         recipient_manifest: from_field(content.recipient_manifest?)?,
         access_key: read_access_key(&content.access_key)?,
-        body: match content.body {
-            Some(content::Body::SessionRenewal(_)) => None,
-            body => Some(Body::from_content(body)),
-        },
+        said: Said::from_content(content.body)?,
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, DeviceId};
+use sottovoce_crypto::{AccessKey, AccountMaterial, IdentityKeyPair, VerifiedAccount};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -69,11 +70,56 @@ impl Engine {
         address: Address,
     ) -> Result<(Self, Outputs), InputError> {
         let own = Own::create(rng, address).ok_or(InputError::Internal)?;
+        Self::begin(now, rng, own, &[])
+    }
+
+    /// Makes the engine of a device that was granted a place on an account: `account` names it, and
+    /// `app_data` is what came with the grant. The outputs must be persisted before
+    /// [`joining`](Self::joining) is sent.
+    ///
+    /// # Errors
+    /// [`InputError::NotLinkable`] when the account does not name this device under this key.
+    pub fn join(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        device_id: DeviceId,
+        identity: IdentityKeyPair,
+        account: VerifiedAccount,
+        app_data: &[u8],
+    ) -> Result<(Self, Outputs), InputError> {
+        let own = Own::joined(None, device_id, identity, account).ok_or(InputError::NotLinkable)?;
+        Self::begin(now, rng, own, app_data)
+    }
+
+    /// Makes the engine of a new device of an account that was recovered. Its other devices are not on the
+    /// account any more.
+    ///
+    /// # Errors
+    /// [`InputError::NotLinkable`] when the account cannot have a further manifest.
+    pub fn recover(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        material: AccountMaterial,
+    ) -> Result<(Self, Outputs), InputError> {
+        let own = Own::recovered(rng, material).ok_or(InputError::NotLinkable)?;
+        Self::begin(now, rng, own, &[])
+    }
+
+    fn begin(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        own: Own,
+        app_data: &[u8],
+    ) -> Result<(Self, Outputs), InputError> {
         let mut engine = Self::with(own, Counters::default());
         let outputs = engine.turn(now, rng, |engine, turn| {
             turn.put("own".into(), engine.own.to_record());
             engine.maintain_prekeys(turn);
-            engine.maintain_access_key(turn);
+            match app_data.try_into() {
+                Ok(key) => engine.take_access_key(AccessKey::from_secret_bytes(key), turn),
+                Err(_) => engine.maintain_access_key(turn),
+            }
+            engine.know_own_devices(turn);
             Ok(())
         })?;
         Ok((engine, outputs))
@@ -145,6 +191,8 @@ impl Engine {
                 engine.maintain_access_key(turn);
                 Ok(())
             }
+            Input::LinkDevice(offer) => engine.link_device(&offer, turn),
+            Input::RevokeDevice(device_id) => engine.revoke_device(device_id, turn),
             Input::TokenReused => {
                 turn.event(EventKind::TokenReused);
                 Ok(())
@@ -163,6 +211,7 @@ impl Engine {
                 engine.access_reconnected();
                 engine.maintain_access_key(turn);
                 engine.look_again(turn);
+                engine.look_at_own(turn);
                 engine.drive_outbox(turn);
                 Ok(())
             }
@@ -182,6 +231,7 @@ impl Engine {
                 if engine.online {
                     engine.maintain_prekeys(turn);
                     engine.maintain_access_key(turn);
+                    engine.maintain_own_account(turn);
                     engine.sessions.maintain(turn);
                     engine.look_again(turn);
                     engine.drive_outbox(turn);
@@ -242,7 +292,27 @@ impl Engine {
     /// The registration to make before signing in, until [`Input::Registered`] has been given.
     #[must_use]
     pub fn registration(&self) -> Option<v1::RegisterRequest> {
-        (!self.own.registered).then(|| self.own.registration())
+        (!self.own.registered && self.own.is_first()).then(|| self.own.registration())
+    }
+
+    /// The manifest to publish before signing in, where this device joins an account or recovers one,
+    /// until [`Input::Registered`] has been given. The call needs no token.
+    #[must_use]
+    pub fn joining(&self) -> Option<v1::UpdateManifestRequest> {
+        (!self.own.registered && !self.own.is_first()).then(|| self.own.joining())
+    }
+
+    /// The devices of this account, this one among them.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceId> {
+        let devices = self.own.account().manifest().devices.iter();
+        devices.map(|device| device.device_id).collect()
+    }
+
+    /// What a recovery code is to seal; none on a device without the account's secret.
+    #[must_use]
+    pub fn material(&self) -> Option<AccountMaterial> {
+        self.own.material()
     }
 
     /// Whether the server holds this device's prekeys, so that others can begin sessions with it.
@@ -365,6 +435,8 @@ impl Engine {
             }
             (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => self.prekeys_left(left, turn),
             (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
+            (Purpose::Grant, answer) => self.grant_answered(&answer, turn),
+            (Purpose::Manifest, answer) => self.manifest_answered(answer, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
             // Asked again at the next tick or connection.
             (Purpose::Publish(_) | Purpose::Count, _) => {}

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sottovoce_crypto::statements::{AccountKey, Address};
+use sottovoce_crypto::LinkingOffer;
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -45,6 +46,10 @@ pub enum Input {
     /// The app's user wants a new access key: who has the present one can no longer write unseen until
     /// told the new one.
     RotateAccessKey,
+    /// The app's user wants a device on this account, and has its offer.
+    LinkDevice(Box<LinkingOffer>),
+    /// The app's user wants a device off this account.
+    RevokeDevice(DeviceId),
     /// The server says that a refresh token was used a second time, and has ended the session.
     TokenReused,
     /// The device is registered: the server has answered the request of [`Engine::registration`].
@@ -97,6 +102,10 @@ pub enum Call {
     FetchPrekeyBundles(v1::FetchPrekeyBundlesRequest),
     /// `AccountService.SetAccessKey`
     SetAccessKey(v1::SetAccessKeyRequest),
+    /// `AccountService.UpdateManifest`
+    UpdateManifest(v1::UpdateManifestRequest),
+    /// `AccountService.PutLinkingGrant`
+    PutLinkingGrant(v1::PutLinkingGrantRequest),
     /// `MailboxService.Send`
     Send(v1::SendRequest),
     /// `MailboxService.SendSealed`
@@ -145,6 +154,10 @@ pub enum Reply {
     Bundles(v1::FetchPrekeyBundlesResponse),
     /// To [`Call::SetAccessKey`].
     AccessKeySet,
+    /// To [`Call::UpdateManifest`].
+    ManifestTaken,
+    /// To [`Call::PutLinkingGrant`].
+    GrantLeft,
     /// To [`Call::Send`] and [`Call::SendSealed`].
     Sent(v1::SendResponse),
     /// To [`Call::Acknowledge`].

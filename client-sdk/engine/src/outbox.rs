@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use sottovoce_crypto::statements::Address;
 use zeroize::Zeroizing;
 
-use crate::event::{Body, MessageId};
+use crate::event::MessageId;
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+use crate::said::Said;
 use crate::sealing::Encrypted;
 use crate::turn::Turn;
 
@@ -22,8 +23,7 @@ pub(crate) struct Outgoing {
     /// What the server tells repeats by. Random; says nothing of the message.
     pub(crate) client_message_id: [u8; 16],
     pub(crate) queued_at_ms: u64,
-    /// What it says; nothing where it only renews the session.
-    pub(crate) body: Option<Body>,
+    pub(crate) said: Said,
     /// The encrypted request, once made.
     pub(crate) encrypted: Option<Encrypted>,
     /// How often the server has found it encrypted for the wrong devices, since the engine was loaded.
@@ -31,15 +31,15 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A message in its first state; without a body it only renews the session.
-    pub(crate) fn new(to: &Address, body: Option<Body>, turn: &mut Turn<'_>) -> Self {
+    /// A message in its first state.
+    pub(crate) fn new(to: &Address, said: Said, turn: &mut Turn<'_>) -> Self {
         Self {
             number: turn.counters.outbox(),
             to: to.clone(),
             message_id: MessageId(turn.random_id()),
             client_message_id: turn.random_id(),
             queued_at_ms: turn.now,
-            body,
+            said,
             encrypted: None,
             mismatches: 0,
         }
@@ -57,7 +57,7 @@ impl Outgoing {
             &self.message_id.0,
             &self.client_message_id,
             &self.queued_at_ms.to_be_bytes(),
-            &self.body.as_ref().map(Body::to_bytes).unwrap_or_default(),
+            &self.said.to_bytes(),
             &open,
             &sealed,
         ])
@@ -71,7 +71,7 @@ impl Outgoing {
             message_id,
             client_message_id,
             queued_at_ms,
-            body,
+            said,
             open,
             // Absent in records from before there were sealed messages.
             rest @ ..,
@@ -90,11 +90,7 @@ impl Outgoing {
             message_id: MessageId(id16(message_id)?),
             client_message_id: id16(client_message_id)?,
             queued_at_ms: u64_of(queued_at_ms)?,
-            body: if body.is_empty() {
-                None
-            } else {
-                Some(Body::from_bytes(body)?)
-            },
+            said: Said::from_bytes(said)?,
             encrypted: Encrypted::from_fields(open, sealed)?,
             mismatches: 0,
         })

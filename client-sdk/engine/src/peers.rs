@@ -128,11 +128,12 @@ impl Peer {
         self.proposes(key) && self.proposed.take().is_some()
     }
 
-    /// Every device of the trusted manifest, as a party to a session.
-    pub(crate) fn parties(&self) -> Vec<Party> {
+    /// Every device of the trusted manifest but this one, as a party to a session.
+    pub(crate) fn parties_but(&self, own: DeviceId) -> Vec<Party> {
         let devices = &self.account.manifest().devices;
         devices
             .iter()
+            .filter(|device| device.device_id != own)
             .filter_map(|device| self.account.party(device.device_id))
             .collect()
     }

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::event::{EventKind, MessageId, ReceivedMessage, Unreadable};
 use crate::inbox::{Source, UNACKNOWLEDGED_LIMIT};
 use crate::peers::{Arrival, Peer};
+use crate::said::Said;
 use crate::turn::Turn;
 
 /// What opening an envelope came to.
@@ -95,8 +96,7 @@ impl Engine {
 
     fn open(&mut self, source: &Source, arrived: &Arrived, refreshed: bool, turn: &mut Turn<'_>) -> Opened {
         let (sender, device_id) = source;
-        if *sender == self.own.party.address {
-            // Ours alone to know, and there is no other device of ours yet.
+        if *source == (self.own.party.address.clone(), self.own.party.device_id) {
             return Opened::Unreadable(Unreadable::UnknownDevice);
         }
         let Ok(message) = SessionMessage::decode(arrived.message()) else {
@@ -179,6 +179,9 @@ impl Engine {
             // A late message may hold a key that a newer one has replaced.
             self.note_access_key(&from, message.access_key, turn);
         }
+        if self.is_own(&from) {
+            return self.received_from_own(message.sent_at_ms, message.said, turn);
+        }
         if self.blocked.contains(&from) {
             return;
         }
@@ -189,7 +192,7 @@ impl Engine {
                 count,
             });
         }
-        if let Some(body) = message.body {
+        if let Said::App(body) = message.said {
             turn.event(EventKind::MessageReceived(ReceivedMessage {
                 from,
                 device_id,
@@ -198,6 +201,18 @@ impl Engine {
                 late: arrival == Arrival::Late,
                 body,
             }));
+        }
+    }
+
+    /// What another device of this account says is for this one alone, but for copies of what it sent.
+    fn received_from_own(&self, sent_at_ms: u64, said: Said, turn: &mut Turn<'_>) {
+        if let Said::Copy { to, message_id, body } = said {
+            turn.event(EventKind::MessageSynced {
+                to,
+                message_id,
+                sent_at_ms,
+                body,
+            });
         }
     }
 
@@ -211,6 +226,7 @@ impl Engine {
         let about_ours = self.own.view().compare(&message.recipient_manifest);
         let disputed = match (about_theirs, about_ours) {
             (ReportedView::Conflict, _) => Some((from.clone(), message.sender_manifest)),
+            (_, ReportedView::Newer) if !self.own.is_primary() => None,
             (_, ReportedView::Conflict | ReportedView::Newer) => {
                 Some((self.own.party.address.clone(), message.recipient_manifest))
             }
@@ -227,6 +243,11 @@ impl Engine {
         if about_theirs == ReportedView::Newer {
             peer.claimed = peer.claimed.max(message.sender_manifest.version);
             self.fetch_account(from, turn);
+        }
+        if about_ours == ReportedView::Newer {
+            // Another device of ours may have changed it: what the server shows says more.
+            let own = self.own.party.address.clone();
+            self.fetch_account(&own, turn);
         }
     }
 

@@ -14,6 +14,7 @@ use sottovoce_proto::v1;
 use crate::engine::Engine;
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
+use crate::said::Said;
 use crate::turn::{Purpose, Turn};
 use crate::wire::{self, BundleRefused};
 
@@ -79,7 +80,7 @@ impl Engine {
             .and_then(|peer| peer.account.party(device_id));
         let Some(them) = them else { return };
         if self.outbox.len() < OUTBOX_LIMIT && self.begin_sessions(&[them], &response, turn).is_ok() {
-            let message = Outgoing::new(to, None, turn);
+            let message = Outgoing::new(to, Said::Renewal, turn);
             turn.put(message.key(), message.to_record());
             self.outbox.push(message);
             self.advance(to, turn);

@@ -116,6 +116,10 @@ impl Engine {
 
     /// The message has authenticated: the key in it is how the sender wants to be written to.
     pub(crate) fn note_access_key(&mut self, from: &Address, key: Option<AccessKey>, turn: &mut Turn<'_>) {
+        if self.is_own(from) {
+            // Copies go by name: a sealed send is for every device of an account, this one included.
+            return self.note_own_access_key(key, turn);
+        }
         if let (Some(peer), Some(key)) = (self.peers.get_mut(from), key)
             && peer.access_key.as_ref() != Some(&key)
         {

@@ -15,6 +15,7 @@ use crate::error::InputError;
 use crate::event::{Body, EventKind, MessageId, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
+use crate::said::Said;
 use crate::sealing::Encrypted;
 use crate::turn::{Purpose, Turn};
 use crate::wire::BundleRefused;
@@ -42,12 +43,25 @@ impl Engine {
         if self.app_is_behind(turn) {
             return Err(InputError::EventsUnacknowledged);
         }
-        let message = Outgoing::new(to, Some(body), turn);
+        let message = Outgoing::new(to, Said::App(body.clone()), turn);
         let message_id = message.message_id;
+        self.push(message, turn);
+        if self.has_other_devices() {
+            let own = self.own.party.address.clone();
+            let (to, body) = (to.clone(), body);
+            let copy = Said::Copy { to, message_id, body };
+            let copy = Outgoing::new(&own, copy, turn);
+            self.push(copy, turn);
+        }
+        Ok(message_id)
+    }
+
+    /// Puts a message into the outbox, and takes its recipient's next one as far as it gets.
+    pub(crate) fn push(&mut self, message: Outgoing, turn: &mut Turn<'_>) {
+        let to = message.to.clone();
         turn.put(message.key(), message.to_record());
         self.outbox.push(message);
-        self.advance(to, turn);
-        Ok(message_id)
+        self.advance(&to, turn);
     }
 
     /// Takes every recipient's next message as far as it gets.
@@ -77,13 +91,16 @@ impl Engine {
             turn.call(Purpose::Send(to.clone()), encrypted.into_call());
             return;
         }
-        let without: Vec<DeviceId> = peer
-            .parties()
+        let parties = peer.parties_but(self.own.party.device_id);
+        let without: Vec<DeviceId> = parties
             .iter()
             .filter(|them| !self.sessions.has(them, turn.now))
             .map(|them| them.device_id)
             .collect();
-        if without.is_empty() {
+        if parties.is_empty() {
+            // The account's other devices are gone: nobody is left to be told.
+            self.fail_head(to, SendFailure::NoSuchAccount, turn);
+        } else if without.is_empty() {
             self.encrypt_head(to, turn);
         } else {
             self.busy.insert(to.clone());
@@ -144,10 +161,10 @@ impl Engine {
         let access_key = self.told_access_key();
         let (message, peer) = (self.outbox.head(to)?, self.peers.get(to)?);
         // A renewal goes to whom the user may never have answered: it tells no key.
-        let told = access_key.filter(|_| message.body.is_some() && !self.blocked.contains(to));
+        let told = access_key.filter(|_| message.said != Said::Renewal && !self.blocked.contains(to));
         let own = self.own.view();
         let plaintexts: Vec<_> = peer
-            .parties()
+            .parties_but(self.own.party.device_id)
             .into_iter()
             .map(|them| {
                 let plaintext = codec::encode(message, peer, them.device_id, own, told.as_ref());
@@ -263,7 +280,7 @@ impl Engine {
             }
             peer.persist(turn);
         }
-        if message.body.is_some() {
+        if message.said.is_the_apps() {
             turn.event(EventKind::MessageSent {
                 to: to.clone(),
                 message_id: message.message_id,
@@ -290,7 +307,7 @@ impl Engine {
             return false;
         };
         turn.delete(message.key());
-        if message.body.is_some() {
+        if message.said.is_the_apps() {
             let (to, message_id) = (to.clone(), message.message_id);
             turn.event(EventKind::MessageFailed {
                 to,

@@ -38,6 +38,10 @@ pub(crate) enum Purpose {
     Count,
     /// To have the server keep the hash of this access key.
     AccessKey(AccessKey),
+    /// To leave a device that is being linked its grant.
+    Grant,
+    /// To have the account's next manifest taken up.
+    Manifest,
     /// To have envelopes deleted.
     Acknowledge,
 }
@@ -87,7 +91,12 @@ impl Purpose {
     pub(crate) fn concerns(&self, address: &Address) -> bool {
         match self {
             Self::Account(of) | Self::Bundles(of, _) | Self::Renewal(of, _) | Self::Send(of) => of == address,
-            Self::Publish(_) | Self::Count | Self::AccessKey(_) | Self::Acknowledge => false,
+            Self::Publish(_)
+            | Self::Count
+            | Self::AccessKey(_)
+            | Self::Grant
+            | Self::Manifest
+            | Self::Acknowledge => false,
         }
     }
 }
