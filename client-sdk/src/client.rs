@@ -1,15 +1,19 @@
 //! The client an app holds: a handle to the driver, and the stream of events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
-use sottovoce_engine::{Body, Engine, Event, EventId, MessageId};
+use sottovoce_engine::{Body, Engine, Event, EventId, Input, MessageId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::calls::Caller;
 use crate::config::Config;
 use crate::driver::{Command, Driver};
-use crate::error::{ClientError, OpenError, RegisterError};
+use crate::error::{ClientError, JoinError, OpenError, RegisterError};
+use crate::joining;
 use crate::register::{abandon, load, registered};
+use crate::status::Status;
 use crate::store::Store;
 use crate::transport::{Token, Transport};
 
@@ -41,23 +45,6 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Events(mpsc::UnboundedReceiver<Event>);
 
-/// How a client stands with its server.
-///
-/// This tells of the connection alone. An app that leaves events unacknowledged gets no further messages
-/// at some point, however well connected it is: see [`Events`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// Not connected; trying to be.
-    Offline,
-    /// Connected; messages that were waiting are coming in.
-    Online,
-    /// Connected; everything that had been waiting has come in, and others can write to this device.
-    CaughtUp,
-    /// Stopped: closed, or its store failed. The store can be opened again.
-    Stopped,
-}
-
 impl Client {
     /// Makes a new account, registers it, and starts its first device.
     ///
@@ -66,20 +53,37 @@ impl Client {
     /// registering the same address again goes on with them; after any other error it is as it was. The
     /// same holds when the future is dropped before it is done: registering again goes on.
     pub async fn register(config: Config, address: &Address) -> Result<(Self, Events), RegisterError> {
+        Self::register_with(config, address, None).await
+    }
+
+    /// Does what [`register`](Self::register) does, at a server that wants an invite from its operator.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register); [`RegisterError::InviteInvalid`] keeps the new keys as well.
+    pub async fn register_invited(
+        config: Config,
+        address: &Address,
+        invite: &str,
+    ) -> Result<(Self, Events), RegisterError> {
+        Self::register_with(config, address, Some(invite)).await
+    }
+
+    async fn register_with(
+        config: Config,
+        address: &Address,
+        invite: Option<&str>,
+    ) -> Result<(Self, Events), RegisterError> {
         let transport = Transport::new(&config.server, config.roots.as_ref())?;
         let mut store = Store::open(&config.store, &config.key).await?;
-        let engine = match registered(&mut store, &transport, address).await {
+        let engine = match registered(&mut store, &transport, address, invite).await {
             Ok(engine) => engine,
             Err(error) => return Err(abandon(store, error).await),
         };
-        let (client, events) = start(engine, store, transport);
-        // Others can write to a device once its prekeys are published; that goes on in the background
-        // should the server be slow.
-        let _ = tokio::time::timeout(REACHABLE_TIMEOUT, client.caught_up()).await;
-        Ok((client, events))
+        Ok(start_reachable(engine, store, transport).await)
     }
 
-    /// Starts the device a store holds. Does not wait for the server.
+    /// Starts the device a store holds. Does not wait for the server, unless the device was cut off while
+    /// joining its account.
     ///
     /// # Errors
     /// [`OpenError`], and nothing is changed.
@@ -87,7 +91,13 @@ impl Client {
         let transport = Transport::new(&config.server, config.roots.as_ref())?;
         let mut store = Store::open(&config.store, &config.key).await?;
         match load(&mut store).await {
-            Ok(Some(engine)) if engine.registration().is_none() => Ok(start(engine, store, transport)),
+            Ok(Some(mut engine)) if engine.registration().is_none() => {
+                match joining::complete(&mut engine, &mut store, &transport).await {
+                    Ok(()) => Ok(start(engine, store, transport)),
+                    Err(JoinError::Open(error)) => Err(abandon(store, error).await),
+                    Err(_) => Err(abandon(store, OpenError::NotJoined).await),
+                }
+            }
             Ok(_) => Err(abandon(store, OpenError::NoAccount).await),
             Err(error) => Err(abandon(store, error).await),
         }
@@ -154,7 +164,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Stopped`]: the event comes again when the client is opened.
     pub async fn acknowledge(&self, event: EventId) -> Result<(), ClientError> {
-        self.ask(|reply| Command::Acknowledge(event, reply)).await?
+        self.tell(Input::AcknowledgeEvent(event)).await
     }
 
     /// The account key trusted for an address, to compare with what its owner sees; `None` before
@@ -172,8 +182,11 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when no such key is waiting to be accepted.
     pub async fn accept_account_key(&self, address: &Address, key: AccountKey) -> Result<(), ClientError> {
-        self.ask(|reply| Command::AcceptAccountKey(address.clone(), key, reply))
-            .await?
+        self.tell(Input::AcceptAccountKey {
+            address: address.clone(),
+            account_key: key,
+        })
+        .await
     }
 
     /// Takes a changed account key for false, after comparing it with its owner. The trusted key stays, and
@@ -183,8 +196,47 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when no such key is waiting to be accepted.
     pub async fn reject_account_key(&self, address: &Address, key: AccountKey) -> Result<(), ClientError> {
-        self.ask(|reply| Command::RejectAccountKey(address.clone(), key, reply))
-            .await?
+        self.tell(Input::RejectAccountKey {
+            address: address.clone(),
+            account_key: key,
+        })
+        .await
+    }
+
+    /// Blocks an address: what comes from there is not told, and whoever had this account's access key
+    /// loses it. Everybody else is told the new one with the next message.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`].
+    pub async fn block(&self, address: &Address) -> Result<(), ClientError> {
+        let (address, blocked) = (address.clone(), true);
+        self.tell(Input::Block { address, blocked }).await
+    }
+
+    /// Ends a block. What came meanwhile is gone.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`].
+    pub async fn unblock(&self, address: &Address) -> Result<(), ClientError> {
+        let (address, blocked) = (address.clone(), false);
+        self.tell(Input::Block { address, blocked }).await
+    }
+
+    /// Draws a new access key: who has the present one cannot write unseen any more, until told the new
+    /// one by a message.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`].
+    pub async fn rotate_access_key(&self) -> Result<(), ClientError> {
+        self.tell(Input::RotateAccessKey).await
+    }
+
+    /// Tries the server at once: after [`Status::Displaced`], or when the network is known to be back.
+    ///
+    /// # Errors
+    /// [`ClientError::Stopped`].
+    pub async fn reconnect(&self) -> Result<(), ClientError> {
+        self.ask(Command::Reconnect).await
     }
 
     /// Stops the client and closes its store, which can be opened again at once.
@@ -198,7 +250,19 @@ impl Client {
         self.ask(Command::Access).await
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, ClientError> {
+    pub(crate) async fn tell(&self, input: Input) -> Result<(), ClientError> {
+        self.ask(|reply| Command::Tell(input, reply)).await?
+    }
+
+    /// Who makes calls in the name of this device.
+    pub(crate) async fn caller(&self) -> Result<Caller, ClientError> {
+        self.ask(Command::Caller).await?.ok_or(ClientError::Offline)
+    }
+
+    pub(crate) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ClientError> {
         let (reply, answer) = oneshot::channel();
         self.commands
             .send(command(reply))
@@ -213,6 +277,14 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await
     }
+}
+
+/// Starts a new device. Others can write to it once its prekeys are published; that goes on in the
+/// background should the server be slow.
+pub(crate) async fn start_reachable(engine: Engine, store: Store, transport: Transport) -> (Client, Events) {
+    let (client, events) = start(engine, store, transport);
+    let _ = tokio::time::timeout(REACHABLE_TIMEOUT, client.caught_up()).await;
+    (client, events)
 }
 
 fn start(engine: Engine, store: Store, transport: Transport) -> (Client, Events) {
@@ -233,6 +305,7 @@ fn start(engine: Engine, store: Store, transport: Transport) -> (Client, Events)
         commands: command_receiver,
         events,
         status: status_sender,
+        reconnect: Arc::default(),
     };
     tokio::spawn(driver.run());
     (client, Events(event_receiver))

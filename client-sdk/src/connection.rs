@@ -1,12 +1,14 @@
 //! A connection while it lasts: what the server delivers, and the calls under way.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use sottovoce_engine::{Call, CallId, Refusal, Reply};
 use sottovoce_proto::v1::ErrorReason;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::calls::Caller;
 use crate::link::Delivery;
 use crate::transport::{Token, Transport};
 
@@ -22,6 +24,8 @@ pub(crate) struct Connection {
     token: Token,
     deliveries: mpsc::Receiver<Delivery>,
     running: JoinSet<(CallId, Result<Reply, Refusal>)>,
+    /// Where calls that were told to wait say so.
+    limited: (mpsc::Sender<Duration>, mpsc::Receiver<Duration>),
     /// Calls to be made when others are answered. The engine bounds them: a few for each message that
     /// waits to be sent, and what deliveries lead to, of which none is read while calls wait.
     waiting: VecDeque<(CallId, Call)>,
@@ -31,6 +35,8 @@ pub(crate) struct Connection {
 pub(crate) enum Happened {
     /// A call was answered.
     Answered(CallId, Result<Reply, Refusal>),
+    /// The server wants to be called less: some calls wait for so long.
+    RateLimited(Duration),
     /// The stream brought something.
     Delivered(Delivery),
 }
@@ -42,6 +48,7 @@ impl Connection {
             token,
             deliveries,
             running: JoinSet::new(),
+            limited: mpsc::channel(1),
             waiting: VecDeque::new(),
         }
     }
@@ -58,8 +65,9 @@ impl Connection {
             && let Some((id, call)) = self.waiting.pop_front()
         {
             let (transport, token) = (self.transport.clone(), self.token.clone());
+            let limited = self.limited.0.clone();
             self.running
-                .spawn(async move { (id, transport.call(call, &token).await) });
+                .spawn(async move { (id, patiently(&transport, call, &token, &limited).await) });
         }
     }
 
@@ -82,6 +90,7 @@ impl Connection {
                         Err(_) => self.give_up(),
                     }
                 }
+                Some(wait) = self.limited.1.recv() => return Happened::RateLimited(wait),
                 Some(delivery) = self.deliveries.recv(), if may_read => return Happened::Delivered(delivery),
                 // The stream has ended, which the link will tell.
                 else => std::future::pending().await,
@@ -89,9 +98,40 @@ impl Connection {
         }
     }
 
+    /// Who makes calls as this connection does.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            transport: self.transport.clone(),
+            token: self.token.clone(),
+        }
+    }
+
     /// Has the link broken and mended: signed in again, with another token.
     fn give_up(&mut self) {
         self.deliveries.close();
+    }
+}
+
+/// Makes a call, and again as long as the server says when: the same call, with the same ids.
+async fn patiently(
+    transport: &Transport,
+    call: Call,
+    token: &Token,
+    limited: &mpsc::Sender<Duration>,
+) -> Result<Reply, Refusal> {
+    loop {
+        let refused = match transport.call(call.clone(), token).await {
+            Ok(reply) => return Ok(reply),
+            Err(refused) => refused,
+        };
+        match (refused.because, refused.retry_after) {
+            (Refusal::Because(ErrorReason::RateLimited), Some(wait)) => {
+                // One that says so is enough.
+                let _ = limited.try_send(wait);
+                tokio::time::sleep(wait).await;
+            }
+            (because, _) => return Err(because),
+        }
     }
 }
 
@@ -102,7 +142,6 @@ mod tests {
     use rand_core::UnwrapErr;
     use sottovoce_crypto::statements::Address;
     use sottovoce_engine::{Body, Engine, Input};
-    use std::time::Duration;
     use tokio::net::TcpListener;
 
     const NOW: u64 = 1_800_000_000_000;
@@ -146,6 +185,7 @@ mod tests {
                     assert_eq!(answer, Err(Refusal::Unavailable));
                     answered += 1;
                 }
+                Happened::RateLimited(_) => panic!("nobody said so"),
                 Happened::Delivered(_) => delivered += 1,
             }
             assert!(connection.running.len() <= RUNNING);

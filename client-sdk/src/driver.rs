@@ -4,19 +4,23 @@
 //! commit fail, the driver stops, because memory and disk no longer agree; opening the client again
 //! goes on from the disk.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use sottovoce_crypto::AccountMaterial;
 use sottovoce_crypto::statements::{AccountKey, Address};
-use sottovoce_engine::{Body, Engine, Event, EventId, Input, InputError, MessageId, Outputs};
-use tokio::sync::{mpsc, oneshot, watch};
+use sottovoce_engine::{Body, Engine, Event, Input, InputError, MessageId, Outputs};
+use sottovoce_proto::v1;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::client::Status;
+use crate::calls::Caller;
 use crate::connection::{Connection, Happened};
 use crate::error::ClientError;
 use crate::link::{self, Delivery, LinkEvent};
+use crate::status::Status;
 use crate::store::Store;
 use crate::transport::{Token, Transport};
 
@@ -26,11 +30,21 @@ const TICK: Duration = Duration::from_secs(5);
 /// What the app asks, and where the answer goes.
 pub(crate) enum Command {
     Send(Address, Body, oneshot::Sender<Result<MessageId, ClientError>>),
-    Acknowledge(EventId, oneshot::Sender<Result<(), ClientError>>),
-    AcceptAccountKey(Address, AccountKey, oneshot::Sender<Result<(), ClientError>>),
-    RejectAccountKey(Address, AccountKey, oneshot::Sender<Result<(), ClientError>>),
+    /// Something for the engine to deal with.
+    Tell(Input, oneshot::Sender<Result<(), ClientError>>),
     TrustedAccountKey(Address, oneshot::Sender<Option<AccountKey>>),
     Access(oneshot::Sender<(Transport, Option<Token>)>),
+    /// What recovering the account takes; nothing on a device without the account's secret.
+    Material(oneshot::Sender<Option<AccountMaterial>>),
+    Sign(
+        v1::BeginAuthenticationResponse,
+        oneshot::Sender<Result<v1::CompleteAuthenticationRequest, ClientError>>,
+    ),
+    /// Erase everything, and stop.
+    Forget(oneshot::Sender<()>),
+    /// Who makes calls in the name of this device; nobody without a connection.
+    Caller(oneshot::Sender<Option<Caller>>),
+    Reconnect(oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -43,6 +57,8 @@ pub(crate) struct Driver {
     /// Unbounded here, bounded in the engine: it lets only so many events go unacknowledged.
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) status: watch::Sender<Status>,
+    /// Wakes the link: it is to try the server at once.
+    pub(crate) reconnect: Arc<Notify>,
 }
 
 /// The store did not take what it was given.
@@ -54,6 +70,8 @@ struct Online {
     connection: Option<Connection>,
     /// Whether the mailbox has been emptied since the connection came up.
     mailbox_emptied: bool,
+    /// For how long the server last asked to be called less, until it has answered a call again.
+    limited: Option<Duration>,
 }
 
 impl Driver {
@@ -88,6 +106,11 @@ impl Driver {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Close(done)) => return Ok(Some(done)),
+                    Some(Command::Forget(done)) => {
+                        self.store.clear().await.map_err(|_| StoreFailed)?;
+                        self.store.erase_replaced().await;
+                        return Ok(Some(done));
+                    }
                     Some(command) => self.command(command, &mut online).await?,
                     None => return Ok(None),
                 },
@@ -97,7 +120,7 @@ impl Driver {
                     if link.is_closed() {
                         // It ends by itself only by a defect; a client must not stay deaf for that.
                         link = self.link();
-                        self.link_event(LinkEvent::Down, &mut online).await?;
+                        self.link_event(LinkEvent::Down(Status::Offline), &mut online).await?;
                     }
                     self.input(Input::Tick, &mut online).await?;
                     self.store.erase_replaced().await;
@@ -108,7 +131,7 @@ impl Driver {
 
     fn link(&self) -> mpsc::Receiver<LinkEvent> {
         let device_id = self.engine.device_id().as_bytes().to_vec();
-        link::start(self.transport.clone(), device_id)
+        link::start(self.transport.clone(), device_id, self.reconnect.clone())
     }
 
     async fn command(&mut self, command: Command, online: &mut Online) -> Result<(), StoreFailed> {
@@ -123,17 +146,7 @@ impl Driver {
                 };
                 let _ = reply.send(queued);
             }
-            Command::Acknowledge(id, reply) => {
-                self.answer(Input::AcknowledgeEvent(id), reply, online).await?;
-            }
-            Command::AcceptAccountKey(address, account_key, reply) => {
-                self.answer(Input::AcceptAccountKey { address, account_key }, reply, online)
-                    .await?;
-            }
-            Command::RejectAccountKey(address, account_key, reply) => {
-                self.answer(Input::RejectAccountKey { address, account_key }, reply, online)
-                    .await?;
-            }
+            Command::Tell(input, reply) => self.answer(input, reply, online).await?,
             Command::TrustedAccountKey(address, reply) => {
                 let _ = reply.send(self.engine.trusted_account_key(&address));
             }
@@ -141,7 +154,21 @@ impl Driver {
                 let token = online.connection.as_ref().map(Connection::token);
                 let _ = reply.send((self.transport.clone(), token));
             }
-            Command::Close(done) => drop(done),
+            Command::Material(reply) => {
+                let _ = reply.send(self.engine.material());
+            }
+            Command::Sign(challenge, reply) => {
+                let signed = self.engine.sign_challenge(&challenge);
+                let _ = reply.send(signed.map_err(ClientError::Input));
+            }
+            Command::Caller(reply) => {
+                let _ = reply.send(online.connection.as_ref().map(Connection::caller));
+            }
+            Command::Reconnect(done) => {
+                self.reconnect.notify_one();
+                let _ = done.send(());
+            }
+            Command::Close(done) | Command::Forget(done) => drop(done),
         }
         Ok(())
     }
@@ -173,9 +200,10 @@ impl Driver {
                 show(&self.status, Status::Online);
                 self.input(Input::Connected, online).await
             }
-            LinkEvent::Down => {
+            LinkEvent::TokenReused => self.input(Input::TokenReused, online).await,
+            LinkEvent::Down(status) => {
                 *online = Online::default();
-                show(&self.status, Status::Offline);
+                show(&self.status, status);
                 self.input(Input::Disconnected, online).await
             }
         }
@@ -183,15 +211,24 @@ impl Driver {
 
     async fn happened(&mut self, happened: Happened, online: &mut Online) -> Result<(), StoreFailed> {
         match happened {
-            Happened::Answered(call, answer) => self.input(Input::Answered { call, answer }, online).await?,
+            Happened::Answered(call, answer) => {
+                if answer.is_ok() {
+                    online.limited = None;
+                }
+                self.input(Input::Answered { call, answer }, online).await?;
+            }
+            Happened::RateLimited(wait) => online.limited = Some(wait),
             Happened::Delivered(Delivery::Envelope(envelope)) => {
                 self.input(Input::Delivered(envelope), online).await?;
             }
             Happened::Delivered(Delivery::QueueEmpty) => online.mailbox_emptied = true,
         }
-        if online.mailbox_emptied && self.engine.is_reachable() {
-            show(&self.status, Status::CaughtUp);
-        }
+        let status = match online.limited {
+            Some(wait) => Status::RateLimited(wait),
+            None if online.mailbox_emptied && self.engine.is_reachable() => Status::CaughtUp,
+            None => Status::Online,
+        };
+        show(&self.status, status);
         Ok(())
     }
 

@@ -33,6 +33,10 @@ pub enum OpenError {
     /// A record in the store is damaged, or was written by a newer version.
     #[error("the store holds something this version cannot read")]
     Damaged,
+    /// The device was cut off while it joined an account, and the server has still not taken it up: try
+    /// again, unless the store holds [no account](Self::NoAccount) any more.
+    #[error("the device has not joined its account yet")]
+    NotJoined,
     /// The store holds no account yet: register one.
     #[error("the store holds no account: register one first")]
     NoAccount,
@@ -61,9 +65,37 @@ pub enum RegisterError {
     /// The server does not register this address, for the reason given.
     #[error("the server does not register this account")]
     Refused(ErrorReason),
+    /// The server wants an invite for a new account, and this one is missing, unknown, used up or expired.
+    /// Registering again with the same store and another invite goes on with the same keys.
+    #[error("the server wants an invite for this account")]
+    InviteInvalid,
     /// The server did not answer, or gave an answer that leaves open whether it has made the account (out
     /// of time, full, failing). Registering again with the same store goes on with the same keys.
     #[error("the server did not register the account yet: try again with the same store")]
+    Unavailable,
+}
+
+/// Why a device could not join an account.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store holds an account already.
+    #[error("the store holds an account already")]
+    AlreadyRegistered,
+    /// Nobody answered the offer in time: make another.
+    #[error("the offer has expired")]
+    Expired,
+    /// There is nothing to recover under this address and code.
+    #[error("there is nothing to recover with this code")]
+    WrongCode,
+    /// The server does not take the device up, for the reason given. Nothing was kept.
+    #[error("the server does not take this device up")]
+    Refused(ErrorReason),
+    /// The server did not answer. What there is of the device is kept in the store, if anything is.
+    #[error("the server did not answer: try again")]
     Unavailable,
 }
 
@@ -74,6 +106,16 @@ pub enum ClientError {
     /// It cannot be done as asked; nothing was changed.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// It takes a connection, and there is none now.
+    #[error("the client is not connected")]
+    Offline,
+    /// The server refused, for the reason given.
+    #[error("the server refused")]
+    Refused(ErrorReason),
+    /// The server did not answer, or not in a way that can be understood. It may have done what it was
+    /// asked.
+    #[error("the server gave no answer")]
+    Unavailable,
     /// The client has stopped: it was closed, or its store failed. Open it anew.
     #[error("the client has stopped: open it anew")]
     Stopped,

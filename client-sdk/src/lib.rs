@@ -45,27 +45,38 @@
 //! ```
 
 mod attachments;
+mod auth;
 mod backoff;
+mod calls;
 mod client;
 mod config;
 mod connection;
+mod devices;
 mod driver;
 mod error;
+mod joining;
 mod link;
 mod register;
+mod sessions;
+mod status;
 mod store;
 mod transport;
 
 pub use attachments::{Attachment, AttachmentError, DownloadError, SealError, SealedAttachment, UploadError};
-pub use client::{Client, Events, Status};
+pub use client::{Client, Events};
 pub use config::{Config, Roots, StoreKey};
-pub use error::{ClientError, OpenError, RegisterError};
+pub use devices::{Device, PastManifest};
+pub use error::{ClientError, JoinError, OpenError, RegisterError};
+pub use joining::{Granted, Linking};
+pub use sessions::DeviceSession;
 pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
+pub use sottovoce_crypto::{CodeError, LinkingOffer, RecoveryCode};
 pub use sottovoce_engine::{
     Body, Event, EventId, EventKind, InputError, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure,
     Unreadable,
 };
 pub use sottovoce_proto::v1::ErrorReason;
+pub use status::Status;
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -20,7 +20,7 @@ pub(crate) async fn load(store: &mut Store) -> Result<Option<Engine>, OpenError>
     Engine::load(records).map(Some).map_err(|_| OpenError::Damaged)
 }
 
-async fn persist(store: &mut Store, outputs: Outputs) -> Result<(), OpenError> {
+pub(crate) async fn persist(store: &mut Store, outputs: Outputs) -> Result<(), OpenError> {
     store.commit(&outputs.records).await.map_err(OpenError::Store)
 }
 
@@ -36,6 +36,7 @@ pub(crate) async fn registered(
     store: &mut Store,
     transport: &Transport,
     address: &Address,
+    invite: Option<&str>,
 ) -> Result<Engine, RegisterError> {
     let mut engine = match load(store).await? {
         Some(engine) if engine.registration().is_none() => return Err(RegisterError::AlreadyRegistered),
@@ -48,7 +49,7 @@ pub(crate) async fn registered(
             engine
         }
     };
-    complete_registration(&mut engine, store, transport).await?;
+    complete_registration(&mut engine, store, transport, invite).await?;
     Ok(engine)
 }
 
@@ -56,11 +57,17 @@ async fn complete_registration(
     engine: &mut Engine,
     store: &mut Store,
     transport: &Transport,
+    invite: Option<&str>,
 ) -> Result<(), RegisterError> {
-    let Some(request) = engine.registration() else {
+    let Some(mut request) = engine.registration() else {
         return Ok(());
     };
-    match transport.register(request).await {
+    request.invite = invite.unwrap_or_default().to_owned();
+    match transport
+        .register(request)
+        .await
+        .map_err(|refused| refused.because)
+    {
         Ok(()) => {
             let outputs = engine
                 .handle(now_ms(), &mut UnwrapErr(SysRng), Input::Registered)
@@ -75,6 +82,8 @@ async fn complete_registration(
                 reason => RegisterError::Refused(reason),
             })
         }
+        // An earlier try with another invite may have made the account.
+        Err(Refusal::Because(ErrorReason::InviteInvalid)) => Err(RegisterError::InviteInvalid),
         // The account may have been made all the same, and these may be its only keys.
         Err(_) => Err(RegisterError::Unavailable),
     }

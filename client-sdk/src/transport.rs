@@ -1,15 +1,13 @@
-//! The engine's calls as gRPC, and gRPC's answers as the engine knows them.
+//! Connections to a server, and gRPC's answers as the engine knows them.
 
 mod blobs;
 
 use std::time::Duration;
 
-use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply};
+use sottovoce_engine::Refusal;
 use sottovoce_proto::ERROR_DOMAIN;
 use sottovoce_proto::v1::account_service_client::AccountServiceClient;
-use sottovoce_proto::v1::auth_service_client::AuthServiceClient;
 use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
-use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
@@ -37,10 +35,21 @@ const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 /// How a certificate begins in PEM (RFC 7468 section 5.1).
 const BEGIN_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
-/// A connection to one server, made when first needed and again when lost.
+/// A server that wants to be left alone for longer is asked again all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
+
+/// Connections to one server, made when first needed and again when lost.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     channel: Channel,
+    anonymous: Channel,
+}
+
+/// Why a call brought no reply, and how long to wait before it is repeated, if the server says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) because: Refusal,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// The proof of being signed in. Not printed, not logged.
@@ -71,39 +80,22 @@ impl Transport {
             Some("http") => return Err(OpenError::PlaintextNetwork),
             _ => return Err(OpenError::ServerUrl),
         };
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect_lazy();
-        Ok(Self { channel })
+            .tcp_nodelay(true);
+        Ok(Self {
+            channel: endpoint.clone().keep_alive_while_idle(true).connect_lazy(),
+            anonymous: endpoint.connect_lazy(),
+        })
     }
 
-    pub(crate) async fn register(&self, request: v1::RegisterRequest) -> Result<(), Refusal> {
+    pub(crate) async fn register(&self, request: v1::RegisterRequest) -> Result<(), Refused> {
         let mut client = AccountServiceClient::new(self.channel.clone());
         answer(client.register(timed(request))).await.map(drop)
     }
 
-    pub(crate) async fn begin_authentication(
-        &self,
-        device_id: Vec<u8>,
-    ) -> Result<v1::BeginAuthenticationResponse, Refusal> {
-        let mut client = AuthServiceClient::new(self.channel.clone());
-        let request = timed(v1::BeginAuthenticationRequest { device_id });
-        answer(client.begin_authentication(request)).await
-    }
-
-    pub(crate) async fn complete_authentication(
-        &self,
-        request: v1::CompleteAuthenticationRequest,
-    ) -> Result<Token, Refusal> {
-        let mut client = AuthServiceClient::new(self.channel.clone());
-        let response = answer(client.complete_authentication(timed(request))).await?;
-        Token::new(&Zeroizing::new(response.access_token)).ok_or(Refusal::Unavailable)
-    }
-
-    pub(crate) async fn subscribe(&self, token: &Token) -> Result<Streaming<v1::SubscribeResponse>, Refusal> {
+    pub(crate) async fn subscribe(&self, token: &Token) -> Result<Streaming<v1::SubscribeResponse>, Refused> {
         let mut client =
             MailboxServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_LEN);
         let request = signed_in(Request::new(v1::SubscribeRequest {}), token);
@@ -111,36 +103,22 @@ impl Transport {
         answer(client.subscribe(request)).await
     }
 
-    /// Makes one of the engine's calls.
-    pub(crate) async fn call(&self, call: Call, token: &Token) -> Result<Reply, Refusal> {
-        let accounts = || AccountServiceClient::new(self.channel.clone());
-        let prekeys = || PrekeyServiceClient::new(self.channel.clone());
-        let mailbox = || MailboxServiceClient::new(self.channel.clone());
-        match call {
-            Call::GetAccount(request) => answer(accounts().get_account(signed_in(timed(request), token)))
-                .await
-                .map(Reply::Account),
-            Call::PublishPrekeys(request) => {
-                answer(prekeys().publish_prekeys(signed_in(timed(request), token)))
-                    .await
-                    .map(|response| {
-                        prekeys_left(response.one_time_remaining, response.one_time_kem_remaining)
-                    })
-            }
-            Call::CountPrekeys(request) => answer(prekeys().count_prekeys(signed_in(timed(request), token)))
-                .await
-                .map(|response| prekeys_left(response.one_time_remaining, response.one_time_kem_remaining)),
-            Call::FetchPrekeyBundles(request) => {
-                answer(prekeys().fetch_prekey_bundles(signed_in(timed(request), token)))
-                    .await
-                    .map(Reply::Bundles)
-            }
-            Call::Send(request) => answer(mailbox().send(signed_in(timed(request), token)))
-                .await
-                .map(Reply::Sent),
-            Call::Acknowledge(request) => answer(mailbox().acknowledge(signed_in(timed(request), token)))
-                .await
-                .map(|_| Reply::Acknowledged),
+    /// The connection that carries the token of this device.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The connection that never carries a token.
+    pub(crate) fn anonymous(&self) -> Channel {
+        self.anonymous.clone()
+    }
+}
+
+impl Refused {
+    pub(crate) fn unavailable() -> Self {
+        Self {
+            because: Refusal::Unavailable,
+            retry_after: None,
         }
     }
 }
@@ -162,39 +140,38 @@ impl Token {
 
 /// The whole answer to a call, in good time. The deadline that goes with the request ends the wait for an
 /// answer to begin; this one also ends an answer that begins and never ends.
-async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Refusal> {
+pub(crate) async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Refused> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(refusal(&status)),
-        Err(_) => Err(Refusal::Unavailable),
+        Err(_) => Err(Refused::unavailable()),
     }
 }
 
-fn timed<T>(message: T) -> Request<T> {
+pub(crate) fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(CALL_TIMEOUT);
     request
 }
 
-fn prekeys_left(one_time: u32, one_time_kem: u32) -> Reply {
-    Reply::PrekeysLeft(PrekeysLeft {
-        one_time,
-        one_time_kem,
-    })
-}
-
-fn signed_in<T>(mut request: Request<T>, token: &Token) -> Request<T> {
+pub(crate) fn signed_in<T>(mut request: Request<T>, token: &Token) -> Request<T> {
     request.metadata_mut().insert("authorization", token.0.clone());
     request
 }
 
-/// Why the server refused, where it says so in this protocol's words.
-pub(crate) fn refusal(status: &Status) -> Refusal {
-    status
+/// Why the server refused, where it says so in this protocol's words, and how long it wants to be left
+/// alone.
+pub(crate) fn refusal(status: &Status) -> Refused {
+    let because = status
         .get_details_error_info()
         .filter(|info| info.domain == ERROR_DOMAIN)
         .and_then(|info| ErrorReason::from_reason(&info.reason))
-        .map_or(Refusal::Unavailable, Refusal::Because)
+        .map_or(Refusal::Unavailable, Refusal::Because);
+    let retry_after = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay)
+        .map(|delay| delay.min(LONGEST_WAIT));
+    Refused { because, retry_after }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -266,6 +243,6 @@ mod tests {
         tokio::time::pause();
         // Before the connection is taken for dead: a server may well answer pings and nothing else.
         let answer = tokio::time::timeout(CALL_TIMEOUT + KEEPALIVE / 4, call).await;
-        assert_eq!(answer.expect("an end").unwrap(), Err(Refusal::Unavailable));
+        assert_eq!(answer.expect("an end").unwrap(), Err(Refused::unavailable()));
     }
 }

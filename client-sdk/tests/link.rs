@@ -27,10 +27,10 @@ fn count_connections(client: &Client) -> JoinHandle<u32> {
     let mut status = client.status();
     let until = Instant::now() + WATCHED;
     tokio::spawn(async move {
-        let mut count = u32::from(*status.borrow_and_update() != Status::Offline);
+        let mut count = u32::from(status.borrow_and_update().is_connected());
         let mut online = count > 0;
         while let Ok(Ok(())) = tokio::time::timeout_at(until, status.changed()).await {
-            let now = *status.borrow_and_update() != Status::Offline;
+            let now = status.borrow_and_update().is_connected();
             count += u32::from(now && !online);
             online = now;
         }
@@ -50,7 +50,18 @@ async fn two_clients_with_copies_of_one_store_do_not_fight() {
     let (twin, _to_twin) = server.open(folder.path(), "twin").await;
     let (alices, twins) = (count_connections(&alice), count_connections(&twin));
     let (alices, twins) = (alices.await.expect("counted"), twins.await.expect("counted"));
-    assert_eq!((alices, twins), (1, 1), "each once: the displaced one waits long");
+    assert_eq!(
+        (alices, twins),
+        (1, 1),
+        "each once: the displaced one waits to be asked"
+    );
+
+    assert_eq!(*alice.status().borrow(), Status::Displaced);
+    alice.reconnect().await.expect("the client runs");
+    alice.caught_up().await.expect("the server is there");
+    let mut twins = twin.status();
+    let displaced = twins.wait_for(|status| *status == Status::Displaced);
+    displaced.await.expect("the client runs");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 //! use prost::Message;
 //! use sottovoce_proto::v1::GetAccountRequest;
 //!
-//! let request = GetAccountRequest { address: "alice@chat.example".into() };
+//! let request = GetAccountRequest { address: "alice@chat.example".into(), ..Default::default() };
 //! let bytes = request.encode_to_vec();
 //! assert_eq!(GetAccountRequest::decode(bytes.as_slice())?.address, "alice@chat.example");
 //! # Ok::<(), prost::DecodeError>(())

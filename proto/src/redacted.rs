@@ -25,6 +25,7 @@ redacted!(
     v1::SendSealedRequest,
     content::Content,
     content::ManifestView,
+    content::SentCopy,
     content::SessionRenewal,
     content::Text,
     content::content::Body,

@@ -24,7 +24,8 @@ impl Engine {
     ) {
         self.fetching.remove(address);
         match answer {
-            Ok(Reply::Account(shown)) => match self.verify(address, &shown) {
+            Ok(Reply::Account(shown)) => match wire::verify_account(address, &shown) {
+                Ok(account) if self.is_own(address) => self.own_account_shown(account, turn),
                 Ok(account) => self.account_shown(address, account, turn),
                 Err(wire::NotVerified) => {
                     self.tell_conflict(address, turn);
@@ -36,7 +37,17 @@ impl Engine {
                 | v1::ErrorReason::ServerNotLocal
                 | v1::ErrorReason::FieldInvalid,
             )) => self.account_not_to_be_had(address, SendFailure::NoSuchAccount, turn),
+            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => {
+                self.access_denied(address, &[], turn);
+                // Whoever waits for this account is answered by name.
+                self.fetch_account(address, turn);
+            }
             _ => {}
+        }
+        if self.is_own(address) {
+            self.advance(address, turn);
+            self.account_refreshed(address, turn);
+            return;
         }
         let unneeded = self.peers.get(address).is_some_and(|peer| !peer.pinned)
             && self.outbox.head(address).is_none()
@@ -44,19 +55,6 @@ impl Engine {
         if unneeded {
             self.peers.remove(address);
             self.sessions.forget(address, turn);
-        }
-    }
-
-    /// What the server shows, checked; for our own address only we know what is true.
-    fn verify(
-        &self,
-        address: &Address,
-        shown: &v1::GetAccountResponse,
-    ) -> Result<VerifiedAccount, wire::NotVerified> {
-        if *address == self.own.party.address {
-            Err(wire::NotVerified)
-        } else {
-            wire::verify_account(address, shown)
         }
     }
 
@@ -93,7 +91,7 @@ impl Engine {
     }
 
     /// Tells of a contradiction, unless the app has stopped listening: a server can go on for ever.
-    fn tell_conflict(&self, address: &Address, turn: &mut Turn<'_>) {
+    pub(crate) fn tell_conflict(&self, address: &Address, turn: &mut Turn<'_>) {
         if !self.app_is_behind(turn) {
             turn.event(EventKind::ManifestConflict {
                 address: address.clone(),
@@ -124,7 +122,7 @@ impl Engine {
         if self.online && self.fetching.insert(address.clone()) {
             let request = v1::GetAccountRequest {
                 address: address.to_string(),
-                ..Default::default()
+                access_key: self.presented_key(address),
             };
             turn.call(Purpose::Account(address.clone()), Call::GetAccount(request));
         }

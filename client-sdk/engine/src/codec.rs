@@ -1,15 +1,16 @@
 //! Between a message and the plaintext of a session: a [`Content`] in protobuf.
 
 use prost::Message;
-use sottovoce_crypto::ManifestView;
 use sottovoce_crypto::statements::DeviceId;
-use sottovoce_proto::content::{Content, ManifestView as ViewField, SessionRenewal, content};
+use sottovoce_crypto::{AccessKey, ManifestView};
+use sottovoce_proto::content::{Content, ManifestView as ViewField};
 use zeroize::Zeroizing;
 
 use crate::error::InputError;
 use crate::event::Body;
 use crate::outbox::Outgoing;
 use crate::peers::Peer;
+use crate::said::Said;
 
 /// Longest body of a message, in bytes as encoded. Leaves room for the rest of [`Content`] within the
 /// plaintext a session takes.
@@ -34,6 +35,7 @@ pub(crate) fn encode(
     peer: &Peer,
     device_id: DeviceId,
     own: ManifestView,
+    access_key: Option<&AccessKey>,
 ) -> Zeroizing<Vec<u8>> {
     let content = Content {
         message_id: message.message_id.0.to_vec(),
@@ -41,10 +43,10 @@ pub(crate) fn encode(
         sender_manifest: Some(to_field(own)),
         recipient_manifest: Some(to_field(peer.account.view())),
         sequence: peer.next_sequence(device_id),
-        body: match &message.body {
-            Some(body) => body.to_content(),
-            None => Some(content::Body::SessionRenewal(SessionRenewal {})),
-        },
+        access_key: access_key
+            .map(|key| key.to_secret_bytes().to_vec())
+            .unwrap_or_default(),
+        body: message.said.to_content(),
     };
     Zeroizing::new(content.encode_to_vec())
 }
@@ -56,8 +58,9 @@ pub(crate) struct Decoded {
     pub(crate) sequence: u64,
     pub(crate) sender_manifest: ManifestView,
     pub(crate) recipient_manifest: ManifestView,
-    /// What it says; nothing where it only renews the session.
-    pub(crate) body: Option<Body>,
+    /// The sender's access key, where it is told.
+    pub(crate) access_key: Option<AccessKey>,
+    pub(crate) said: Said,
 }
 
 /// Reads a plaintext; `None` when it is not a message.
@@ -69,11 +72,18 @@ pub(crate) fn decode(plaintext: &[u8]) -> Option<Decoded> {
         sequence: Some(content.sequence).filter(|sequence| *sequence > 0)?,
         sender_manifest: from_field(content.sender_manifest?)?,
         recipient_manifest: from_field(content.recipient_manifest?)?,
-        body: match content.body {
-            Some(content::Body::SessionRenewal(_)) => None,
-            body => Some(Body::from_content(body)),
-        },
+        access_key: read_access_key(&content.access_key)?,
+        said: Said::from_content(content.body)?,
     })
+}
+
+/// The access key in a message, if one is; `None` when it is none that there could be.
+fn read_access_key(bytes: &[u8]) -> Option<Option<AccessKey>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let key = bytes.try_into().ok()?;
+    Some(Some(AccessKey::from_secret_bytes(key)))
 }
 
 fn to_field(view: ManifestView) -> ViewField {

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, DeviceId};
+use sottovoce_crypto::{AccessKey, AccountMaterial, IdentityKeyPair, VerifiedAccount};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
+use crate::access::{ACCESS_KEY, OwnAccess};
 use crate::counters::Counters;
 use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
@@ -45,6 +47,10 @@ pub struct Engine {
     /// Addresses whose account is being asked for.
     pub(crate) fetching: BTreeSet<Address>,
     pub(crate) renewals: Renewals,
+    /// Our access key; none in a store from before there were any.
+    pub(crate) access: Option<OwnAccess>,
+    /// Addresses the user wants nothing to do with.
+    pub(crate) blocked: BTreeSet<Address>,
     /// When changed account keys were last looked at again, Unix time in milliseconds.
     pub(crate) looked_again_at: u64,
     counters: Counters,
@@ -64,10 +70,56 @@ impl Engine {
         address: Address,
     ) -> Result<(Self, Outputs), InputError> {
         let own = Own::create(rng, address).ok_or(InputError::Internal)?;
+        Self::begin(now, rng, own, &[])
+    }
+
+    /// Makes the engine of a device that was granted a place on an account: `account` names it, and
+    /// `app_data` is what came with the grant. The outputs must be persisted before
+    /// [`joining`](Self::joining) is sent.
+    ///
+    /// # Errors
+    /// [`InputError::NotLinkable`] when the account does not name this device under this key.
+    pub fn join(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        device_id: DeviceId,
+        identity: IdentityKeyPair,
+        account: VerifiedAccount,
+        app_data: &[u8],
+    ) -> Result<(Self, Outputs), InputError> {
+        let own = Own::joined(None, device_id, identity, account).ok_or(InputError::NotLinkable)?;
+        Self::begin(now, rng, own, app_data)
+    }
+
+    /// Makes the engine of a new device of an account that was recovered. Its other devices are not on the
+    /// account any more.
+    ///
+    /// # Errors
+    /// [`InputError::NotLinkable`] when the account cannot have a further manifest.
+    pub fn recover(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        material: AccountMaterial,
+    ) -> Result<(Self, Outputs), InputError> {
+        let own = Own::recovered(rng, material).ok_or(InputError::NotLinkable)?;
+        Self::begin(now, rng, own, &[])
+    }
+
+    fn begin(
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        own: Own,
+        app_data: &[u8],
+    ) -> Result<(Self, Outputs), InputError> {
         let mut engine = Self::with(own, Counters::default());
         let outputs = engine.turn(now, rng, |engine, turn| {
             turn.put("own".into(), engine.own.to_record());
             engine.maintain_prekeys(turn);
+            match app_data.try_into() {
+                Ok(key) => engine.take_access_key(AccessKey::from_secret_bytes(key), turn),
+                Err(_) => engine.maintain_access_key(turn),
+            }
+            engine.know_own_devices(turn);
             Ok(())
         })?;
         Ok((engine, outputs))
@@ -84,6 +136,11 @@ impl Engine {
         for (key, value) in &records {
             match split_key(key) {
                 ("own" | Counters::KEY, "") => {}
+                (ACCESS_KEY, "") => engine.access = Some(OwnAccess::from_record(value)?),
+                ("blocked", address) => {
+                    let address = Address::parse(address).map_err(|_| RecordError)?;
+                    engine.blocked.insert(address);
+                }
                 ("signed-prekey", id) => engine.prekeys.signed.load(id, value)?,
                 ("last-resort-kem-prekey", id) => engine.prekeys.last_resort.load(id, value)?,
                 ("one-time-prekey", id) => engine.prekeys.one_time.load(id, value)?,
@@ -125,6 +182,21 @@ impl Engine {
             Input::RejectAccountKey { address, account_key } => {
                 engine.reject_account_key(&address, &account_key, turn)
             }
+            Input::Block { address, blocked } => {
+                engine.block(&address, blocked, turn);
+                Ok(())
+            }
+            Input::RotateAccessKey => {
+                engine.rotate_access_key(turn);
+                engine.maintain_access_key(turn);
+                Ok(())
+            }
+            Input::LinkDevice(offer) => engine.link_device(&offer, turn),
+            Input::RevokeDevice(device_id) => engine.revoke_device(device_id, turn),
+            Input::TokenReused => {
+                turn.event(EventKind::TokenReused);
+                Ok(())
+            }
             Input::Registered => {
                 engine.own.registered = true;
                 turn.put("own".into(), engine.own.to_record());
@@ -136,7 +208,10 @@ impl Engine {
                 engine.looked_again_at = 0;
                 engine.maintain_prekeys(turn);
                 engine.count_prekeys(turn);
+                engine.access_reconnected();
+                engine.maintain_access_key(turn);
                 engine.look_again(turn);
+                engine.look_at_own(turn);
                 engine.drive_outbox(turn);
                 Ok(())
             }
@@ -155,6 +230,8 @@ impl Engine {
             Input::Tick => {
                 if engine.online {
                     engine.maintain_prekeys(turn);
+                    engine.maintain_access_key(turn);
+                    engine.maintain_own_account(turn);
                     engine.sessions.maintain(turn);
                     engine.look_again(turn);
                     engine.drive_outbox(turn);
@@ -215,7 +292,27 @@ impl Engine {
     /// The registration to make before signing in, until [`Input::Registered`] has been given.
     #[must_use]
     pub fn registration(&self) -> Option<v1::RegisterRequest> {
-        (!self.own.registered).then(|| self.own.registration())
+        (!self.own.registered && self.own.is_first()).then(|| self.own.registration())
+    }
+
+    /// The manifest to publish before signing in, where this device joins an account or recovers one,
+    /// until [`Input::Registered`] has been given. The call needs no token.
+    #[must_use]
+    pub fn joining(&self) -> Option<v1::UpdateManifestRequest> {
+        (!self.own.registered && !self.own.is_first()).then(|| self.own.joining())
+    }
+
+    /// The devices of this account, this one among them.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceId> {
+        let devices = self.own.account().manifest().devices.iter();
+        devices.map(|device| device.device_id).collect()
+    }
+
+    /// What a recovery code is to seal; none on a device without the account's secret.
+    #[must_use]
+    pub fn material(&self) -> Option<AccountMaterial> {
+        self.own.material()
     }
 
     /// Whether the server holds this device's prekeys, so that others can begin sessions with it.
@@ -273,6 +370,8 @@ impl Engine {
             busy: BTreeSet::new(),
             fetching: BTreeSet::new(),
             renewals: Renewals::default(),
+            access: None,
+            blocked: BTreeSet::new(),
             looked_again_at: 0,
             counters,
             in_flight: BTreeMap::new(),
@@ -335,6 +434,9 @@ impl Engine {
                 self.prekeys_left(left, turn);
             }
             (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => self.prekeys_left(left, turn),
+            (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
+            (Purpose::Grant, answer) => self.grant_answered(&answer, turn),
+            (Purpose::Manifest, answer) => self.manifest_answered(answer, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
             // Asked again at the next tick or connection.
             (Purpose::Publish(_) | Purpose::Count, _) => {}

@@ -13,6 +13,21 @@ pub enum InputError {
     /// The recipient is this account itself, which has no other device.
     #[error("a message cannot be sent to oneself")]
     ToOneself,
+    /// The app's user has blocked the recipient.
+    #[error("the recipient is blocked")]
+    Blocked,
+    /// It takes a connection, and there is none now.
+    #[error("this can be done while connected only")]
+    Offline,
+    /// This device does not have the account's secret: the one the account was made on does.
+    #[error("this device cannot change the account's devices")]
+    NotPrimary,
+    /// The account has no such device, or it is this one.
+    #[error("the account has no such other device")]
+    NoSuchDevice,
+    /// The offered device is on the account already, or there are too many.
+    #[error("the device cannot be linked")]
+    NotLinkable,
     /// Too many messages wait to be sent already.
     #[error("too many messages are waiting to be sent: try again when some have gone out")]
     OutboxFull,

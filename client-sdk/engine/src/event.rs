@@ -59,8 +59,8 @@ impl Body {
     pub(crate) fn from_content(body: Option<content::content::Body>) -> Self {
         match body {
             Some(content::content::Body::Text(text)) => Self::Text(text.body),
-            // A renewal is taken out before this: see `codec.rs`.
-            Some(content::content::Body::SessionRenewal(_)) | None => Self::Unsupported,
+            // What devices tell each other is taken out before this: see `said.rs`.
+            _ => Self::Unsupported,
         }
     }
 
@@ -143,6 +143,38 @@ pub enum EventKind {
         /// Whose.
         address: Address,
     },
+    /// The server refused the access key that an address has told us. What waits is sent all the same, by
+    /// name. Either the address has a new key, which comes with its next message, or the server wants to
+    /// learn who writes to it.
+    SealedRefused {
+        /// Whose access key.
+        address: Address,
+    },
+    /// Another device of this account has sent a message. The server may not have taken it yet.
+    MessageSynced {
+        /// Whom to.
+        to: Address,
+        /// Which message.
+        message_id: MessageId,
+        /// When it was sent, by that device's clock, Unix time in milliseconds.
+        sent_at_ms: u64,
+        /// What it says.
+        body: Body,
+    },
+    /// This account has other devices than before.
+    DevicesChanged {
+        /// Those that are new.
+        added: Vec<DeviceId>,
+        /// Those that are gone.
+        removed: Vec<DeviceId>,
+    },
+    /// The server would not have a device linked or revoked: the account's devices are as they were.
+    DeviceChangeFailed,
+    /// This device is not on its account's newest manifest any more.
+    Revoked,
+    /// A refresh token of this device was used twice: somebody else may have it. The server has ended
+    /// that session, and this device has signed in anew.
+    TokenReused,
     /// A sender has seen another manifest than this device has: either it or the server is wrong, or one
     /// of them lies.
     ManifestDisputed {

@@ -51,6 +51,25 @@ impl EventKind {
             Self::ManifestDisputed { address, by } => {
                 pack(&[&[8], address.as_str().as_bytes(), by.as_str().as_bytes()])
             }
+            Self::SealedRefused { address } => pack(&[&[9], address.as_str().as_bytes()]),
+            Self::TokenReused => pack(&[&[10]]),
+            Self::MessageSynced {
+                to,
+                message_id,
+                sent_at_ms,
+                body,
+            } => pack(&[
+                &[11],
+                to.as_str().as_bytes(),
+                &message_id.0,
+                &sent_at_ms.to_be_bytes(),
+                &body.to_bytes(),
+            ]),
+            Self::DevicesChanged { added, removed } => {
+                pack(&[&[12], &devices_to_bytes(added), &devices_to_bytes(removed)])
+            }
+            Self::DeviceChangeFailed => pack(&[&[13]]),
+            Self::Revoked => pack(&[&[14]]),
         }
     }
 
@@ -112,9 +131,34 @@ impl EventKind {
                 address: address(of)?,
                 by: address(by)?,
             }),
+            ([9], [of]) => Ok(Self::SealedRefused {
+                address: address(of)?,
+            }),
+            ([10], []) => Ok(Self::TokenReused),
+            ([11], [to, message_id, sent_at_ms, body]) => Ok(Self::MessageSynced {
+                to: address(to)?,
+                message_id: MessageId(id16(message_id)?),
+                sent_at_ms: u64_of(sent_at_ms)?,
+                body: Body::from_bytes(body)?,
+            }),
+            ([12], [added, removed]) => Ok(Self::DevicesChanged {
+                added: devices_from_bytes(added)?,
+                removed: devices_from_bytes(removed)?,
+            }),
+            ([13], []) => Ok(Self::DeviceChangeFailed),
+            ([14], []) => Ok(Self::Revoked),
             _ => Err(RecordError),
         }
     }
+}
+
+fn devices_to_bytes(devices: &[DeviceId]) -> Vec<u8> {
+    devices.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+fn devices_from_bytes(bytes: &[u8]) -> Result<Vec<DeviceId>, RecordError> {
+    let ids = bytes.chunks(16).map(DeviceId::from_slice);
+    ids.collect::<Result<_, _>>().map_err(|_| RecordError)
 }
 
 #[cfg(test)]
@@ -175,6 +219,6 @@ mod tests {
             assert_eq!(EventKind::from_bytes(&kind.to_bytes()).unwrap(), kind);
         }
         assert_eq!(EventKind::from_bytes(&[]), Err(RecordError));
-        assert_eq!(EventKind::from_bytes(&pack(&[&[9]])), Err(RecordError));
+        assert_eq!(EventKind::from_bytes(&pack(&[&[0]])), Err(RecordError));
     }
 }

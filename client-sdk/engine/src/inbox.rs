@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sottovoce_crypto::statements::{Address, DeviceId};
-use sottovoce_proto::v1::{AcknowledgeRequest, Envelope};
+use sottovoce_proto::v1::AcknowledgeRequest;
 
+use crate::arrived::Arrived;
 use crate::records::{RecordError, id16, pack, unpack};
 use crate::turn::Turn;
 
@@ -32,7 +33,7 @@ const ACKNOWLEDGEMENTS_LIMIT: usize = 4_096;
 /// Most events the app may leave unacknowledged before deliveries wait.
 pub(crate) const UNACKNOWLEDGED_LIMIT: usize = 4_096;
 
-/// Where an envelope comes from, by the server's word: an address and a device id. Envelopes of one
+/// Where an envelope comes from, by the server's word or its own: an address and a device id. Envelopes of one
 /// source stay in order.
 pub(crate) type Source = (Address, DeviceId);
 
@@ -41,7 +42,7 @@ pub(crate) struct Inbox {
     /// Envelope id by the slot it is recorded in.
     slots: BTreeMap<u64, [u8; 16]>,
     seen: BTreeMap<[u8; 16], u64>,
-    waiting: VecDeque<(Source, Envelope)>,
+    waiting: VecDeque<(Source, Arrived)>,
     /// Dealt with, and not yet acknowledged to the server.
     to_acknowledge: BTreeSet<[u8; 16]>,
     /// In the call that is under way, if one is.
@@ -84,15 +85,15 @@ impl Inbox {
             >= HELD_LIMIT
     }
 
-    pub(crate) fn wait(&mut self, source: Source, envelope: Envelope) {
+    pub(crate) fn wait(&mut self, source: Source, arrived: Arrived) {
         if self.waiting.len() < WAITING_LIMIT {
-            self.waiting.push_back((source, envelope));
+            self.waiting.push_back((source, arrived));
         }
     }
 
     /// Everything that waits, for another try; what still cannot be opened is given back to
     /// [`wait`](Self::wait).
-    pub(crate) fn take_waiting(&mut self) -> VecDeque<(Source, Envelope)> {
+    pub(crate) fn take_waiting(&mut self) -> VecDeque<(Source, Arrived)> {
         std::mem::take(&mut self.waiting)
     }
 

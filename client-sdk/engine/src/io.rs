@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sottovoce_crypto::statements::{AccountKey, Address};
+use sottovoce_crypto::LinkingOffer;
+use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -35,6 +36,22 @@ pub enum Input {
         /// The key that was looked at.
         account_key: AccountKey,
     },
+    /// The app's user wants nothing to do with an address any more, or again.
+    Block {
+        /// Whose.
+        address: Address,
+        /// Whether it is to be blocked, or not any more.
+        blocked: bool,
+    },
+    /// The app's user wants a new access key: who has the present one can no longer write unseen until
+    /// told the new one.
+    RotateAccessKey,
+    /// The app's user wants a device on this account, and has its offer.
+    LinkDevice(Box<LinkingOffer>),
+    /// The app's user wants a device off this account.
+    RevokeDevice(DeviceId),
+    /// The server says that a refresh token was used a second time, and has ended the session.
+    TokenReused,
     /// The device is registered: the server has answered the request of [`Engine::registration`].
     ///
     /// [`Engine::registration`]: crate::Engine::registration
@@ -72,7 +89,7 @@ pub struct Outputs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(crate) u64);
 
-/// A call to the server. All of them need an access token.
+/// A call to the server, made as [`Call::route`] says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     /// `AccountService.GetAccount`
@@ -83,10 +100,47 @@ pub enum Call {
     CountPrekeys(v1::CountPrekeysRequest),
     /// `PrekeyService.FetchPrekeyBundles`
     FetchPrekeyBundles(v1::FetchPrekeyBundlesRequest),
+    /// `AccountService.SetAccessKey`
+    SetAccessKey(v1::SetAccessKeyRequest),
+    /// `AccountService.UpdateManifest`
+    UpdateManifest(v1::UpdateManifestRequest),
+    /// `AccountService.PutLinkingGrant`
+    PutLinkingGrant(v1::PutLinkingGrantRequest),
     /// `MailboxService.Send`
     Send(v1::SendRequest),
+    /// `MailboxService.SendSealed`
+    SendSealed(v1::SendSealedRequest),
     /// `MailboxService.Acknowledge`
     Acknowledge(v1::AcknowledgeRequest),
+}
+
+/// Which connection a call is made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The one that carries this device's access token.
+    SignedIn,
+    /// One that never carries a token: the server must not learn who calls. What entitles to the call is
+    /// in the request.
+    Anonymous,
+}
+
+impl Call {
+    /// Which connection the call is made on. Making an anonymous one on the other, or beside a token,
+    /// would tell the server what sealing hides.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        let anonymous = match self {
+            Self::GetAccount(request) => !request.access_key.is_empty(),
+            Self::FetchPrekeyBundles(request) => !request.access_key.is_empty(),
+            Self::SendSealed(_) => true,
+            _ => false,
+        };
+        if anonymous {
+            Route::Anonymous
+        } else {
+            Route::SignedIn
+        }
+    }
 }
 
 /// The server's answer to a [`Call`].
@@ -98,7 +152,13 @@ pub enum Reply {
     PrekeysLeft(PrekeysLeft),
     /// To [`Call::FetchPrekeyBundles`].
     Bundles(v1::FetchPrekeyBundlesResponse),
-    /// To [`Call::Send`].
+    /// To [`Call::SetAccessKey`].
+    AccessKeySet,
+    /// To [`Call::UpdateManifest`].
+    ManifestTaken,
+    /// To [`Call::PutLinkingGrant`].
+    GrantLeft,
+    /// To [`Call::Send`] and [`Call::SendSealed`].
     Sent(v1::SendResponse),
     /// To [`Call::Acknowledge`].
     Acknowledged,

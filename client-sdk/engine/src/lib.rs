@@ -20,7 +20,7 @@
 //! engine.handle(now, &mut rng, Input::Registered)?;
 //!
 //! let outputs = engine.handle(now, &mut rng, Input::Connected)?;
-//! assert_eq!(outputs.calls.len(), 1); // prekeys to publish
+//! assert_eq!(outputs.calls.len(), 2); // prekeys to publish, and who may write to alice unseen
 //!
 //! let bob = Address::parse("bob@chat.example")?;
 //! let (_, outputs) = engine.send(now, &mut rng, &bob, Body::Text("hello".into()))?;
@@ -29,7 +29,9 @@
 //! # }
 //! ```
 
+mod access;
 mod accounts;
+mod arrived;
 mod codec;
 mod counters;
 mod engine;
@@ -43,12 +45,15 @@ mod long_lived_prekeys;
 mod one_time_prekeys;
 mod outbox;
 mod own;
+mod own_account;
 mod peers;
 mod prekeys;
 mod receive;
 mod records;
 mod renew;
 mod replays;
+mod said;
+mod sealing;
 mod send;
 mod sessions;
 mod turn;
@@ -58,5 +63,5 @@ pub use codec::MAX_BODY_LEN;
 pub use engine::Engine;
 pub use error::InputError;
 pub use event::{Body, Event, EventId, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
-pub use io::{Call, CallId, Input, Outputs, PrekeysLeft, Refusal, Reply};
+pub use io::{Call, CallId, Input, Outputs, PrekeysLeft, Refusal, Reply, Route};
 pub use records::RecordError;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use prost::Message;
 use sottovoce_crypto::statements::Address;
-use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
-use crate::event::{Body, MessageId};
+use crate::event::MessageId;
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
+use crate::said::Said;
+use crate::sealing::Encrypted;
 use crate::turn::Turn;
 
 /// Most messages waiting to be sent. An app that gets no further should say so, not fill the disk.
@@ -23,25 +23,24 @@ pub(crate) struct Outgoing {
     /// What the server tells repeats by. Random; says nothing of the message.
     pub(crate) client_message_id: [u8; 16],
     pub(crate) queued_at_ms: u64,
-    /// What it says; nothing where it only renews the session.
-    pub(crate) body: Option<Body>,
-    /// The encrypted request, once made. A repeat sends these very bytes.
-    pub(crate) request: Option<v1::SendRequest>,
+    pub(crate) said: Said,
+    /// The encrypted request, once made.
+    pub(crate) encrypted: Option<Encrypted>,
     /// How often the server has found it encrypted for the wrong devices, since the engine was loaded.
     pub(crate) mismatches: u8,
 }
 
 impl Outgoing {
-    /// A message in its first state; without a body it only renews the session.
-    pub(crate) fn new(to: &Address, body: Option<Body>, turn: &mut Turn<'_>) -> Self {
+    /// A message in its first state.
+    pub(crate) fn new(to: &Address, said: Said, turn: &mut Turn<'_>) -> Self {
         Self {
             number: turn.counters.outbox(),
             to: to.clone(),
             message_id: MessageId(turn.random_id()),
             client_message_id: turn.random_id(),
             queued_at_ms: turn.now,
-            body,
-            request: None,
+            said,
+            encrypted: None,
             mismatches: 0,
         }
     }
@@ -51,18 +50,16 @@ impl Outgoing {
     }
 
     pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
+        let [open, sealed] = Encrypted::to_fields(self.encrypted.as_ref());
         pack(&[
             &self.number.to_be_bytes(),
             self.to.as_str().as_bytes(),
             &self.message_id.0,
             &self.client_message_id,
             &self.queued_at_ms.to_be_bytes(),
-            &self.body.as_ref().map(Body::to_bytes).unwrap_or_default(),
-            &self
-                .request
-                .as_ref()
-                .map(Message::encode_to_vec)
-                .unwrap_or_default(),
+            &self.said.to_bytes(),
+            &open,
+            &sealed,
         ])
     }
 
@@ -74,11 +71,18 @@ impl Outgoing {
             message_id,
             client_message_id,
             queued_at_ms,
-            body,
-            request,
+            said,
+            open,
+            // Absent in records from before there were sealed messages.
+            rest @ ..,
         ] = fields.as_slice()
         else {
             return Err(RecordError);
+        };
+        let sealed = match rest {
+            [] => &[],
+            [sealed] => *sealed,
+            _ => return Err(RecordError),
         };
         Ok(Self {
             number: u64_of(number)?,
@@ -86,16 +90,8 @@ impl Outgoing {
             message_id: MessageId(id16(message_id)?),
             client_message_id: id16(client_message_id)?,
             queued_at_ms: u64_of(queued_at_ms)?,
-            body: if body.is_empty() {
-                None
-            } else {
-                Some(Body::from_bytes(body)?)
-            },
-            request: if request.is_empty() {
-                None
-            } else {
-                Some(v1::SendRequest::decode(*request).map_err(|_| RecordError)?)
-            },
+            said: Said::from_bytes(said)?,
+            encrypted: Encrypted::from_fields(open, sealed)?,
             mismatches: 0,
         })
     }

@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 
 use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
-use sottovoce_crypto::{Advance, AdvanceError, ManifestView, Party, TrustedAccount, VerifiedAccount};
+use sottovoce_crypto::{
+    AccessKey, Advance, AdvanceError, ManifestView, Party, TrustedAccount, VerifiedAccount,
+};
 use zeroize::Zeroizing;
 
 use crate::records::{RecordError, pack, u64_of, unpack};
@@ -28,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) claimed: u64,
     /// What the peer last said of our manifest that we know to be otherwise.
     pub(crate) disputed: Option<ManifestView>,
+    /// What the peer has told us to write to it unseen with.
+    pub(crate) access_key: Option<AccessKey>,
     /// Messages the server has taken for each device.
     sent: BTreeMap<DeviceId, u64>,
     /// Highest sequence number received from each device.
@@ -64,6 +68,7 @@ impl Peer {
             pinned: false,
             claimed: 0,
             disputed: None,
+            access_key: None,
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
         }
@@ -123,11 +128,12 @@ impl Peer {
         self.proposes(key) && self.proposed.take().is_some()
     }
 
-    /// Every device of the trusted manifest, as a party to a session.
-    pub(crate) fn parties(&self) -> Vec<Party> {
+    /// Every device of the trusted manifest but this one, as a party to a session.
+    pub(crate) fn parties_but(&self, own: DeviceId) -> Vec<Party> {
         let devices = &self.account.manifest().devices;
         devices
             .iter()
+            .filter(|device| device.device_id != own)
             .filter_map(|device| self.account.party(device.device_id))
             .collect()
     }
@@ -158,14 +164,24 @@ impl Peer {
             &proposed.unwrap_or_default(),
             &numbers_to_bytes(&self.sent),
             &numbers_to_bytes(&self.received),
+            &self
+                .access_key
+                .as_ref()
+                .map(AccessKey::to_bytes)
+                .unwrap_or_default(),
         ])
     }
 
     /// Reads what is kept under `address`.
     pub(crate) fn from_record(address: &Address, bytes: &[u8]) -> Result<Self, RecordError> {
         let fields = unpack(bytes)?;
-        let [account, proposed, sent, received] = fields.as_slice() else {
-            return Err(RecordError);
+        let (account, proposed, sent, received, access_key) = match fields.as_slice() {
+            // Kept before peers had access keys.
+            [account, proposed, sent, received] => (account, proposed, sent, received, &[][..]),
+            [account, proposed, sent, received, access_key] => {
+                (account, proposed, sent, received, *access_key)
+            }
+            _ => return Err(RecordError),
         };
         let account = TrustedAccount::from_bytes(account).map_err(|_| RecordError)?;
         if account.address() != address {
@@ -180,9 +196,17 @@ impl Peer {
             pinned: true,
             sent: numbers_from_bytes(sent)?,
             received: numbers_from_bytes(received)?,
+            access_key: read_access_key(access_key)?,
             ..Self::new(account)
         })
     }
+}
+
+fn read_access_key(bytes: &[u8]) -> Result<Option<AccessKey>, RecordError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    AccessKey::from_bytes(bytes).map(Some).map_err(|_| RecordError)
 }
 
 pub(crate) fn peer_key(address: &Address) -> String {

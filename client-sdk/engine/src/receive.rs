@@ -5,20 +5,19 @@
 
 use std::collections::BTreeSet;
 
-use sottovoce_crypto::statements::{Address, DeviceId};
+use sottovoce_crypto::statements::Address;
 use sottovoce_crypto::{InitialMessage, Party, ReportedView, Session, SessionMessage, Suite};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
+use crate::arrived::Arrived;
 use crate::codec::{self, Decoded};
 use crate::engine::Engine;
 use crate::event::{EventKind, MessageId, ReceivedMessage, Unreadable};
-use crate::inbox::{MAX_CIPHERTEXT_LEN, Source, UNACKNOWLEDGED_LIMIT};
-use crate::peers::Arrival;
+use crate::inbox::{Source, UNACKNOWLEDGED_LIMIT};
+use crate::peers::{Arrival, Peer};
+use crate::said::Said;
 use crate::turn::Turn;
-
-/// Longest sender name kept in an event about something unreadable, in bytes.
-const UNREADABLE_FROM_LEN: usize = 192;
 
 /// What opening an envelope came to.
 enum Opened {
@@ -39,24 +38,20 @@ impl Engine {
             self.inbox.acknowledge(envelope_id);
             return;
         }
-        let Some(source) = source_of(&envelope) else {
-            return self.finish(envelope_id, &envelope.sender, Err(Unreadable::Malformed), turn);
+        let (arrived, source) = Arrived::read(envelope_id, envelope, &self.own);
+        let Some(source) = source else {
+            return self.finish(&arrived, Err(Unreadable::Malformed), turn);
         };
         let held = self
             .peers
             .get(&source.0)
             .is_some_and(|peer| peer.proposed.is_some() && peer.account.party(source.1).is_none());
         if held && self.inbox.is_full_of(&source.0) {
-            self.finish(
-                envelope_id,
-                &envelope.sender,
-                Err(Unreadable::KeyNotAccepted),
-                turn,
-            );
+            self.finish(&arrived, Err(Unreadable::KeyNotAccepted), turn);
         } else if self.inbox.waits_from(&source) || self.app_is_behind(turn) {
-            self.inbox.wait(source, envelope);
+            self.inbox.wait(source, arrived);
         } else {
-            self.try_open(source, envelope, false, turn);
+            self.try_open(source, arrived, false, turn);
         }
     }
 
@@ -72,11 +67,11 @@ impl Engine {
 
     fn open_waiting(&mut self, refreshed: Option<&Address>, turn: &mut Turn<'_>) {
         let mut blocked = BTreeSet::new();
-        for (source, envelope) in self.inbox.take_waiting() {
+        for (source, arrived) in self.inbox.take_waiting() {
             let relevant = refreshed.is_none_or(|refreshed| *refreshed == source.0);
             if !relevant || blocked.contains(&source) || self.app_is_behind(turn) {
-                self.inbox.wait(source, envelope);
-            } else if !self.try_open(source.clone(), envelope, refreshed.is_some(), turn) {
+                self.inbox.wait(source, arrived);
+            } else if !self.try_open(source.clone(), arrived, refreshed.is_some(), turn) {
                 blocked.insert(source);
             }
         }
@@ -84,37 +79,27 @@ impl Engine {
 
     /// Opens an envelope, or sets it aside and returns `false`. With `refreshed`, the sender's account is
     /// as new as the server has it, and looking it up again would change nothing.
-    fn try_open(
-        &mut self,
-        source: Source,
-        envelope: v1::Envelope,
-        refreshed: bool,
-        turn: &mut Turn<'_>,
-    ) -> bool {
-        let Ok(envelope_id) = <[u8; 16]>::try_from(envelope.envelope_id.as_slice()) else {
-            return true;
-        };
-        match self.open(&source, &envelope.ciphertext, refreshed, turn) {
+    fn try_open(&mut self, source: Source, arrived: Arrived, refreshed: bool, turn: &mut Turn<'_>) -> bool {
+        match self.open(&source, &arrived, refreshed, turn) {
             Opened::Message(message) => {
                 self.received(&source, message, turn);
-                self.finish(envelope_id, &envelope.sender, Ok(()), turn);
+                self.finish(&arrived, Ok(()), turn);
             }
-            Opened::Unreadable(reason) => self.finish(envelope_id, &envelope.sender, Err(reason), turn),
+            Opened::Unreadable(reason) => self.finish(&arrived, Err(reason), turn),
             Opened::Wait => {
-                self.inbox.wait(source, envelope);
+                self.inbox.wait(source, arrived);
                 return false;
             }
         }
         true
     }
 
-    fn open(&mut self, source: &Source, ciphertext: &[u8], refreshed: bool, turn: &mut Turn<'_>) -> Opened {
+    fn open(&mut self, source: &Source, arrived: &Arrived, refreshed: bool, turn: &mut Turn<'_>) -> Opened {
         let (sender, device_id) = source;
-        if *sender == self.own.party.address {
-            // Ours alone to know, and there is no other device of ours yet.
+        if *source == (self.own.party.address.clone(), self.own.party.device_id) {
             return Opened::Unreadable(Unreadable::UnknownDevice);
         }
-        let Ok(message) = SessionMessage::decode(ciphertext) else {
+        let Ok(message) = SessionMessage::decode(arrived.message()) else {
             return Opened::Unreadable(Unreadable::Malformed);
         };
         if let SessionMessage::Initial(initial) = &message
@@ -123,6 +108,11 @@ impl Engine {
             return Opened::Unreadable(Unreadable::Downgraded);
         }
         let peer = self.peers.get(sender);
+        let behind = |peer: &Peer| arrived.claimed_manifest() > Some(peer.account.manifest().version);
+        if !refreshed && peer.is_some_and(|peer| peer.proposed.is_none() && behind(peer)) {
+            self.fetch_account(sender, turn);
+            return Opened::Wait;
+        }
         let Some(them) = peer.and_then(|peer| peer.account.party(*device_id)) else {
             if peer.is_some_and(|peer| peer.proposed.is_some()) {
                 return Opened::Wait;
@@ -134,14 +124,18 @@ impl Engine {
             return Opened::Wait;
         };
         let is_known = peer.is_some_and(|peer| peer.pinned);
-        let Some(plaintext) = self.decrypt(&them, &message, turn) else {
-            // A stranger's nonsense is not answered: an answer would tell that somebody is there.
-            if is_known {
-                self.renew_session(&them, turn);
+        match arrived.decrypt_as(&them, || self.decrypt(&them, &message, turn)) {
+            Ok(plaintext) => {
+                codec::decode(&plaintext).map_or(Opened::Unreadable(Unreadable::Malformed), Opened::Message)
             }
-            return Opened::Unreadable(Unreadable::NotAuthentic);
-        };
-        codec::decode(&plaintext).map_or(Opened::Unreadable(Unreadable::Malformed), Opened::Message)
+            Err(reason) => {
+                // A stranger's nonsense is not answered: an answer would tell that somebody is there.
+                if is_known {
+                    self.renew_session(&them, turn);
+                }
+                Opened::Unreadable(reason)
+            }
+        }
     }
 
     fn decrypt(
@@ -181,6 +175,16 @@ impl Engine {
         };
         let arrival = peer.note_received(device_id, message.sequence);
         peer.persist(turn);
+        if arrival != Arrival::Late {
+            // A late message may hold a key that a newer one has replaced.
+            self.note_access_key(&from, message.access_key, turn);
+        }
+        if self.is_own(&from) {
+            return self.received_from_own(message.sent_at_ms, message.said, turn);
+        }
+        if self.blocked.contains(&from) {
+            return;
+        }
         if let Arrival::After { missing: count @ 1.. } = arrival {
             turn.event(EventKind::MessagesMissing {
                 from: from.clone(),
@@ -188,7 +192,7 @@ impl Engine {
                 count,
             });
         }
-        if let Some(body) = message.body {
+        if let Said::App(body) = message.said {
             turn.event(EventKind::MessageReceived(ReceivedMessage {
                 from,
                 device_id,
@@ -197,6 +201,18 @@ impl Engine {
                 late: arrival == Arrival::Late,
                 body,
             }));
+        }
+    }
+
+    /// What another device of this account says is for this one alone, but for copies of what it sent.
+    fn received_from_own(&self, sent_at_ms: u64, said: Said, turn: &mut Turn<'_>) {
+        if let Said::Copy { to, message_id, body } = said {
+            turn.event(EventKind::MessageSynced {
+                to,
+                message_id,
+                sent_at_ms,
+                body,
+            });
         }
     }
 
@@ -210,6 +226,7 @@ impl Engine {
         let about_ours = self.own.view().compare(&message.recipient_manifest);
         let disputed = match (about_theirs, about_ours) {
             (ReportedView::Conflict, _) => Some((from.clone(), message.sender_manifest)),
+            (_, ReportedView::Newer) if !self.own.is_primary() => None,
             (_, ReportedView::Conflict | ReportedView::Newer) => {
                 Some((self.own.party.address.clone(), message.recipient_manifest))
             }
@@ -227,32 +244,26 @@ impl Engine {
             peer.claimed = peer.claimed.max(message.sender_manifest.version);
             self.fetch_account(from, turn);
         }
+        if about_ours == ReportedView::Newer {
+            // Another device of ours may have changed it: what the server shows says more.
+            let own = self.own.party.address.clone();
+            self.fetch_account(&own, turn);
+        }
     }
 
     /// An envelope is dealt with, for good.
-    fn finish(
-        &mut self,
-        envelope_id: [u8; 16],
-        from: &str,
-        outcome: Result<(), Unreadable>,
-        turn: &mut Turn<'_>,
-    ) {
+    fn finish(&mut self, arrived: &Arrived, outcome: Result<(), Unreadable>, turn: &mut Turn<'_>) {
         if let Err(reason) = outcome {
-            let from = from.chars().take(UNREADABLE_FROM_LEN).collect();
+            let from = arrived.from.clone();
             turn.event(EventKind::Unreadable { from, reason });
         }
-        self.inbox.remember(envelope_id, turn);
-        self.inbox.acknowledge(envelope_id);
+        if !arrived.ephemeral {
+            self.inbox.remember(arrived.id, turn);
+            self.inbox.acknowledge(arrived.id);
+        }
     }
 
     pub(crate) fn app_is_behind(&self, turn: &Turn<'_>) -> bool {
         self.events.len() + turn.out.events.len() >= UNACKNOWLEDGED_LIMIT
     }
-}
-
-/// Where an envelope claims to come from, if it is one that can be looked at.
-fn source_of(envelope: &v1::Envelope) -> Option<Source> {
-    let sender = Address::parse(&envelope.sender).ok()?;
-    let device_id = DeviceId::from_slice(&envelope.sender_device_id).ok()?;
-    (envelope.ciphertext.len() <= MAX_CIPHERTEXT_LEN).then_some((sender, device_id))
 }

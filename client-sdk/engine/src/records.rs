@@ -3,13 +3,15 @@
 //! | key | what it holds |
 //! |---|---|
 //! | `own` | account key, device id and key, manifest, binding, whether registered |
+//! | `access-key` | the account's access key, whether the server has its hash |
+//! | `blocked/<address>` | an address the user wants nothing to do with |
 //! | `counters` | the numbers that must never be used twice |
 //! | `signed-prekey/<id>` | a signed prekey with its secret, whether published |
 //! | `last-resort-kem-prekey/<id>` | a KEM prekey of last resort with its secret, whether published |
 //! | `one-time-prekey/<id>` | a one-time prekey with its secret, whether published |
 //! | `one-time-kem-prekey/<id>` | a one-time KEM prekey with its secret, whether published |
 //! | `initial/<signed prekey id>/<last-resort id>/<digest>` | a handshake already accepted |
-//! | `peer/<address>` | a peer's trusted account, another proposed in its place, message counters |
+//! | `peer/<address>` | a peer's trusted account, another proposed in its place, message counters, its access key |
 //! | `session/<address>/<device>/<digest>` | one session with a peer's device, without skipped keys |
 //! | `skipped-key/<address>/<device>/<digest>/<key>` | one skipped key of that session |
 //! | `outbox/<number>` | a message not yet taken by the server |

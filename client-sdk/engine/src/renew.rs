@@ -14,6 +14,7 @@ use sottovoce_proto::v1;
 use crate::engine::Engine;
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
+use crate::said::Said;
 use crate::turn::{Purpose, Turn};
 use crate::wire::{self, BundleRefused};
 
@@ -53,7 +54,7 @@ impl Engine {
         let request = v1::FetchPrekeyBundlesRequest {
             address: them.address.to_string(),
             device_ids: vec![them.device_id.as_bytes().to_vec()],
-            ..Default::default()
+            access_key: self.presented_key(&them.address),
         };
         let purpose = Purpose::Renewal(them.address.clone(), them.device_id);
         turn.call(purpose, Call::FetchPrekeyBundles(request));
@@ -66,6 +67,9 @@ impl Engine {
         answer: Result<Reply, Refusal>,
         turn: &mut Turn<'_>,
     ) {
+        if answer == Err(Refusal::Because(v1::ErrorReason::AccessDenied)) {
+            self.access_denied(to, &[], turn);
+        }
         let Ok(Reply::Bundles(response)) = answer else {
             return self.renewals.failed(to, device_id);
         };
@@ -76,7 +80,7 @@ impl Engine {
             .and_then(|peer| peer.account.party(device_id));
         let Some(them) = them else { return };
         if self.outbox.len() < OUTBOX_LIMIT && self.begin_sessions(&[them], &response, turn).is_ok() {
-            let message = Outgoing::new(to, None, turn);
+            let message = Outgoing::new(to, Said::Renewal, turn);
             turn.put(message.key(), message.to_record());
             self.outbox.push(message);
             self.advance(to, turn);

@@ -15,6 +15,8 @@ use crate::error::InputError;
 use crate::event::{Body, EventKind, MessageId, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
+use crate::said::Said;
+use crate::sealing::Encrypted;
 use crate::turn::{Purpose, Turn};
 use crate::wire::BundleRefused;
 
@@ -32,18 +34,34 @@ impl Engine {
         if *to == self.own.party.address {
             return Err(InputError::ToOneself);
         }
+        if self.blocked.contains(to) {
+            return Err(InputError::Blocked);
+        }
         if self.outbox.len() >= OUTBOX_LIMIT {
             return Err(InputError::OutboxFull);
         }
         if self.app_is_behind(turn) {
             return Err(InputError::EventsUnacknowledged);
         }
-        let message = Outgoing::new(to, Some(body), turn);
+        let message = Outgoing::new(to, Said::App(body.clone()), turn);
         let message_id = message.message_id;
+        self.push(message, turn);
+        if self.has_other_devices() {
+            let own = self.own.party.address.clone();
+            let (to, body) = (to.clone(), body);
+            let copy = Said::Copy { to, message_id, body };
+            let copy = Outgoing::new(&own, copy, turn);
+            self.push(copy, turn);
+        }
+        Ok(message_id)
+    }
+
+    /// Puts a message into the outbox, and takes its recipient's next one as far as it gets.
+    pub(crate) fn push(&mut self, message: Outgoing, turn: &mut Turn<'_>) {
+        let to = message.to.clone();
         turn.put(message.key(), message.to_record());
         self.outbox.push(message);
-        self.advance(to, turn);
-        Ok(message_id)
+        self.advance(&to, turn);
     }
 
     /// Takes every recipient's next message as far as it gets.
@@ -68,18 +86,21 @@ impl Engine {
         if peer.proposed.is_some() {
             return; // held until the user accepts the changed account key
         }
-        if let Some(request) = message.request.clone() {
+        if let Some(encrypted) = message.encrypted.clone() {
             self.busy.insert(to.clone());
-            turn.call(Purpose::Send(to.clone()), Call::Send(request));
+            turn.call(Purpose::Send(to.clone()), encrypted.into_call());
             return;
         }
-        let without: Vec<DeviceId> = peer
-            .parties()
+        let parties = peer.parties_but(self.own.party.device_id);
+        let without: Vec<DeviceId> = parties
             .iter()
             .filter(|them| !self.sessions.has(them, turn.now))
             .map(|them| them.device_id)
             .collect();
-        if without.is_empty() {
+        if parties.is_empty() {
+            // The account's other devices are gone: nobody is left to be told.
+            self.fail_head(to, SendFailure::NoSuchAccount, turn);
+        } else if without.is_empty() {
             self.encrypt_head(to, turn);
         } else {
             self.busy.insert(to.clone());
@@ -89,7 +110,7 @@ impl Engine {
                     .iter()
                     .map(|device_id| device_id.as_bytes().to_vec())
                     .collect(),
-                ..Default::default()
+                access_key: peer.presented_key(),
             };
             turn.call(
                 Purpose::Bundles(to.clone(), without),
@@ -99,32 +120,72 @@ impl Engine {
     }
 
     fn encrypt_head(&mut self, to: &Address, turn: &mut Turn<'_>) {
+        let Some(messages) = self.encrypt_for_devices(to, turn) else {
+            // The length was checked when the message was queued and the session when it was made.
+            return self.fail_head(to, SendFailure::Refused, turn);
+        };
         let (Some(message), Some(peer)) = (self.outbox.head(to), self.peers.get_mut(to)) else {
             return;
         };
-        let mut messages = Vec::new();
-        for them in peer.parties() {
-            let plaintext = codec::encode(message, peer, them.device_id, self.own.view());
-            match self.sessions.encrypt(&them, &plaintext, turn) {
-                Some(Ok(ciphertext)) => messages.push(v1::DeviceMessage {
-                    device_id: them.device_id.as_bytes().to_vec(),
-                    ciphertext,
-                }),
-                // The length was checked when the message was queued and the session when it was made.
-                Some(Err(_)) | None => return self.fail_head(to, SendFailure::Refused, turn),
-            }
-        }
-        let request = v1::SendRequest {
-            recipient: to.to_string(),
-            client_message_id: message.client_message_id.to_vec(),
-            messages,
-            ..Default::default()
+        let (recipient, client_message_id) = (to.to_string(), message.client_message_id.to_vec());
+        let manifest_version = peer.account.manifest().version;
+        let access_key = peer.presented_key();
+        let encrypted = if access_key.is_empty() {
+            Encrypted::Open(v1::SendRequest {
+                recipient,
+                client_message_id,
+                messages,
+                manifest_version,
+                ..Default::default()
+            })
+        } else {
+            Encrypted::Sealed(v1::SendSealedRequest {
+                recipient,
+                access_key,
+                client_message_id,
+                messages,
+                manifest_version,
+                ..Default::default()
+            })
         };
-        message.request = Some(request.clone());
+        message.encrypted = Some(encrypted.clone());
         turn.put(message.key(), message.to_record());
         peer.persist(turn);
         self.busy.insert(to.clone());
-        turn.call(Purpose::Send(to.clone()), Call::Send(request));
+        turn.call(Purpose::Send(to.clone()), encrypted.into_call());
+    }
+
+    /// The head of the outbox for each device of the recipient, sealed where the recipient has told us
+    /// an access key. `None` when it cannot be encrypted.
+    fn encrypt_for_devices(&mut self, to: &Address, turn: &mut Turn<'_>) -> Option<Vec<v1::DeviceMessage>> {
+        let access_key = self.told_access_key();
+        let (message, peer) = (self.outbox.head(to)?, self.peers.get(to)?);
+        // A renewal goes to whom the user may never have answered: it tells no key.
+        let told = access_key.filter(|_| message.said != Said::Renewal && !self.blocked.contains(to));
+        let own = self.own.view();
+        let plaintexts: Vec<_> = peer
+            .parties_but(self.own.party.device_id)
+            .into_iter()
+            .map(|them| {
+                let plaintext = codec::encode(message, peer, them.device_id, own, told.as_ref());
+                (them, plaintext)
+            })
+            .collect();
+        let sealed = peer.access_key.is_some();
+        let mut messages = Vec::new();
+        for (them, plaintext) in plaintexts {
+            let ciphertext = self.sessions.encrypt(&them, &plaintext, turn)?.ok()?;
+            let ciphertext = if sealed {
+                self.seal(&them, &ciphertext, turn)?
+            } else {
+                ciphertext
+            };
+            messages.push(v1::DeviceMessage {
+                device_id: them.device_id.as_bytes().to_vec(),
+                ciphertext,
+            });
+        }
+        Some(messages)
     }
 
     pub(crate) fn bundles_answered(
@@ -155,6 +216,7 @@ impl Engine {
             Err(Refusal::Because(v1::ErrorReason::DeviceUnknown | v1::ErrorReason::AccountUnknown)) => {
                 self.fetch_account(to, turn);
             }
+            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => self.access_denied(to, &[], turn),
             // Not published yet, or no answer: tried again at the next tick or connection.
             _ => {}
         }
@@ -170,6 +232,14 @@ impl Engine {
         match answer {
             Ok(Reply::Sent(receipt)) => self.taken(to, &receipt, turn),
             Err(Refusal::Because(v1::ErrorReason::DevicesMismatch)) => self.devices_changed(to, turn),
+            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => {
+                let head = self
+                    .outbox
+                    .head(to)
+                    .and_then(|message| message.encrypted.as_ref());
+                let presented = head.map(|encrypted| encrypted.access_key().to_vec());
+                self.access_denied(to, &presented.unwrap_or_default(), turn);
+            }
             Err(Refusal::Because(v1::ErrorReason::AccountUnknown | v1::ErrorReason::ServerNotLocal)) => {
                 self.fail_head(to, SendFailure::NoSuchAccount, turn);
             }
@@ -203,14 +273,14 @@ impl Engine {
         };
         turn.delete(message.key());
         if let Some(peer) = self.peers.get_mut(to) {
-            for part in message.request.iter().flat_map(|request| &request.messages) {
+            for part in message.encrypted.iter().flat_map(Encrypted::messages) {
                 if let Ok(device_id) = DeviceId::from_slice(&part.device_id) {
                     peer.note_sent(device_id);
                 }
             }
             peer.persist(turn);
         }
-        if message.body.is_some() {
+        if message.said.is_the_apps() {
             turn.event(EventKind::MessageSent {
                 to: to.clone(),
                 message_id: message.message_id,
@@ -237,7 +307,7 @@ impl Engine {
             return false;
         };
         turn.delete(message.key());
-        if message.body.is_some() {
+        if message.said.is_the_apps() {
             let (to, message_id) = (to.clone(), message.message_id);
             turn.event(EventKind::MessageFailed {
                 to,
@@ -252,7 +322,7 @@ impl Engine {
     /// old one the server may have taken it already, and would refuse other bytes.
     pub(crate) fn discard_encrypted(&mut self, to: &Address, turn: &mut Turn<'_>) {
         if let Some(message) = self.outbox.head(to)
-            && message.request.take().is_some()
+            && message.encrypted.take().is_some()
         {
             message.client_message_id = turn.random_id();
             turn.put(message.key(), message.to_record());

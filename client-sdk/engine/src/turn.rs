@@ -1,6 +1,7 @@
 //! One turn of the engine: what one input may use, and what it brings about.
 
 use rand_core::CryptoRng;
+use sottovoce_crypto::AccessKey;
 use sottovoce_crypto::statements::{Address, DeviceId};
 use zeroize::Zeroizing;
 
@@ -35,6 +36,12 @@ pub(crate) enum Purpose {
     Publish(Publication),
     /// To learn how many one-time prekeys are left.
     Count,
+    /// To have the server keep the hash of this access key.
+    AccessKey(AccessKey),
+    /// To leave a device that is being linked its grant.
+    Grant,
+    /// To have the account's next manifest taken up.
+    Manifest,
     /// To have envelopes deleted.
     Acknowledge,
 }
@@ -84,7 +91,12 @@ impl Purpose {
     pub(crate) fn concerns(&self, address: &Address) -> bool {
         match self {
             Self::Account(of) | Self::Bundles(of, _) | Self::Renewal(of, _) | Self::Send(of) => of == address,
-            Self::Publish(_) | Self::Count | Self::Acknowledge => false,
+            Self::Publish(_)
+            | Self::Count
+            | Self::AccessKey(_)
+            | Self::Grant
+            | Self::Manifest
+            | Self::Acknowledge => false,
         }
     }
 }

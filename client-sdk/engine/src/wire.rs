@@ -66,6 +66,17 @@ pub(crate) fn account_from_bytes(address: &Address, bytes: &[u8]) -> Result<Veri
     )
 }
 
+/// A signed statement to be kept.
+pub(crate) fn signed_to_bytes<S>(signed: &Signed<S>) -> Vec<u8> {
+    from_signed(signed).encode_to_vec()
+}
+
+/// Reads what [`signed_to_bytes`] wrote.
+pub(crate) fn signed_from_bytes<S: Statement>(bytes: &[u8]) -> Result<Signed<S>, NotVerified> {
+    let message = v1::SignedStatement::decode(bytes).map_err(|_| NotVerified)?;
+    to_signed(Some(&message))
+}
+
 /// Why no session is begun from a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BundleRefused {

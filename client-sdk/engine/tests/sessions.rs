@@ -10,7 +10,7 @@
 mod world;
 
 use sottovoce_crypto::statements::DeviceId;
-use sottovoce_crypto::{IdentityKeyPair, Session, SessionMessage};
+use sottovoce_crypto::{IdentityKeyPair, SealedEnvelope, Session, SessionMessage};
 use sottovoce_engine::{EventKind, Input, Reply, SendFailure, Unreadable};
 use sottovoce_proto::v1;
 use world::scripted::{Scripted, party_of, words};
@@ -143,6 +143,27 @@ fn sessions_on_disk(world: &World, node: usize) -> Vec<Session> {
         .collect()
 }
 
+/// What is in an envelope sealed to a node, whose identity key is in its records.
+fn unsealed(world: &World, node: usize, envelope: &[u8]) -> Vec<u8> {
+    let own = &world.disk(node)["own"];
+    let (mut rest, mut fields) = (&own[1..], Vec::new());
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let (field, after) = after.split_at(u32::from_be_bytes(*length) as usize);
+        fields.push(field);
+        rest = after;
+    }
+    let secret = fields[4].try_into().expect("a secret key");
+    let identity = IdentityKeyPair::from_secret_bytes(&secret).expect("a secret key");
+    let name = world.nodes[node].engine.address().to_string();
+    let party = party_of(world, name.split_once('@').expect("an address").0);
+    let envelope = SealedEnvelope::decode(envelope).expect("an envelope");
+    envelope
+        .open(&identity, &party)
+        .expect("to this device")
+        .message()
+        .to_vec()
+}
+
 #[test]
 fn a_session_beside_never_takes_over_again() {
     // Which of the sessions is the one beside, and which the thief tries first, depends on the seed.
@@ -166,7 +187,8 @@ fn the_thief_gets_nothing(mut world: World, mut stolen: Vec<Session>) {
     world.send(0, 1, "twenty round trips later", Fate::Done);
     world.settle();
     for sent in &world.server.taken[before..] {
-        let sent = SessionMessage::decode(&sent.messages[0].ciphertext).expect("well-formed");
+        let sent = unsealed(&world, 1, &sent.messages[0].ciphertext);
+        let sent = SessionMessage::decode(&sent).expect("well-formed");
         for session in &mut stolen {
             assert!(session.decrypt(world.now, &sent).is_err(), "the thief reads on");
         }

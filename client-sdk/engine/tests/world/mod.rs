@@ -69,20 +69,26 @@ impl World {
             world
                 .server
                 .register(&engine.registration().expect("a new engine is unregistered"));
-            world.nodes.push(Node {
-                engine,
-                disk: BTreeMap::new(),
-                pending: VecDeque::new(),
-                online: false,
-                told: BTreeMap::new(),
-                unacknowledged: Vec::new(),
-            });
-            let node = world.nodes.len() - 1;
-            world.take(node, outputs, Fate::Done);
-            world.input(node, Input::Registered);
+            world.add(engine, outputs);
         }
         world.settle();
         world
+    }
+
+    /// Adds a device whose server knows it.
+    pub(crate) fn add(&mut self, engine: Engine, outputs: Outputs) -> usize {
+        self.nodes.push(Node {
+            engine,
+            disk: BTreeMap::new(),
+            pending: VecDeque::new(),
+            online: false,
+            told: BTreeMap::new(),
+            unacknowledged: Vec::new(),
+        });
+        let node = self.nodes.len() - 1;
+        self.take(node, outputs, Fate::Done);
+        self.input(node, Input::Registered);
+        node
     }
 
     pub(crate) fn input(&mut self, node: usize, input: Input) {

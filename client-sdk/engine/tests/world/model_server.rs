@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sottovoce_crypto::statements::{DeviceId, DeviceManifest, KemPrekey, Signed};
-use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply};
+use sottovoce_crypto::statements::{
+    AccessKeyHash, DeviceBinding, DeviceId, DeviceManifest, KemPrekey, Signed,
+};
+use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply, Route};
 use sottovoce_proto::v1::{self, ErrorReason};
 
 #[derive(Default)]
@@ -12,8 +14,17 @@ pub(crate) struct ModelServer {
     pub(crate) devices: BTreeMap<DeviceId, Device>,
     receipts: BTreeMap<(DeviceId, Vec<u8>), (v1::SendRequest, v1::SendResponse)>,
     next_id: u64,
-    /// Every request to send that was taken.
+    /// Every request to send that was taken, sealed ones too.
     pub(crate) taken: Vec<v1::SendRequest>,
+    /// Hashes of access keys, by account.
+    pub(crate) access_keys: BTreeMap<String, AccessKeyHash>,
+    /// How many sealed sends were taken.
+    pub(crate) sealed: usize,
+    /// The next sealed send is refused for this.
+    pub(crate) refuse_next: Option<ErrorReason>,
+    /// Grants left, by the device they are for.
+    pub(crate) grants: BTreeMap<Vec<u8>, Vec<u8>>,
+    sealed_receipts: BTreeMap<(Vec<u8>, Vec<u8>), (v1::SendSealedRequest, v1::SendResponse)>,
 }
 
 #[derive(Default)]
@@ -80,7 +91,30 @@ impl ModelServer {
     }
 
     pub(crate) fn call(&mut self, caller: DeviceId, now: u64, call: Call) -> Result<Reply, Refusal> {
+        let presented = match &call {
+            Call::GetAccount(request) => Some((&request.address, &request.access_key)),
+            Call::FetchPrekeyBundles(request) => Some((&request.address, &request.access_key)),
+            Call::SendSealed(request) => Some((&request.recipient, &request.access_key)),
+            _ => None,
+        };
+        if call.route() == Route::Anonymous
+            && !presented.is_some_and(|(address, key)| self.admits(address, key))
+        {
+            return Err(Refusal::Because(ErrorReason::AccessDenied));
+        }
         match call {
+            Call::SetAccessKey(request) => {
+                let hash = AccessKeyHash::from_slice(&request.access_key_hash).expect("a hash");
+                let address = self.devices.get(&caller).expect("a known device").address.clone();
+                self.access_keys.insert(address, hash);
+                Ok(Reply::AccessKeySet)
+            }
+            Call::UpdateManifest(request) => self.update_manifest(&request),
+            Call::PutLinkingGrant(request) => {
+                self.grants.insert(request.device_id, request.grant);
+                Ok(Reply::GrantLeft)
+            }
+            Call::SendSealed(request) => self.send_sealed(now, request),
             Call::GetAccount(request) => self
                 .accounts
                 .get(&request.address)
@@ -158,6 +192,73 @@ impl ModelServer {
         Ok(Reply::Bundles(v1::FetchPrekeyBundlesResponse { bundles }))
     }
 
+    /// Takes up any newer manifest whose devices have all signed back.
+    pub(crate) fn update_manifest(&mut self, request: &v1::UpdateManifestRequest) -> Result<Reply, Refusal> {
+        let conflict = Err(Refusal::Because(ErrorReason::ManifestConflict));
+        let signed = request.manifest.clone().expect("a manifest");
+        let manifest = manifest_in(&signed);
+        let address = manifest.address.to_string();
+        let account = self.accounts.get_mut(&address).expect("an account");
+        if manifest.version <= manifest_in(account.manifest.as_ref().expect("one")).version {
+            return conflict;
+        }
+        let known = account.bindings.iter().chain(&request.bindings);
+        let bindings: Vec<_> = manifest
+            .devices
+            .iter()
+            .filter_map(|device| {
+                known
+                    .clone()
+                    .find(|binding| binding_in(binding).device_id == device.device_id)
+            })
+            .cloned()
+            .collect();
+        if bindings.len() != manifest.devices.len() {
+            return conflict;
+        }
+        account.bindings = bindings;
+        account.manifest = Some(signed);
+        let named = |id: &DeviceId| manifest.identity_key(*id).is_some();
+        self.devices
+            .retain(|id, device| device.address != address || named(id));
+        for device in &manifest.devices {
+            self.devices
+                .entry(device.device_id)
+                .or_default()
+                .address
+                .clone_from(&address);
+        }
+        Ok(Reply::ManifestTaken)
+    }
+
+    fn admits(&self, address: &str, key: &[u8]) -> bool {
+        self.access_keys.get(address).is_some_and(|hash| hash.admits(key))
+    }
+
+    fn send_sealed(&mut self, now: u64, request: v1::SendSealedRequest) -> Result<Reply, Refusal> {
+        if let Some(reason) = self.refuse_next.take() {
+            return Err(Refusal::Because(reason));
+        }
+        let name = (request.access_key.clone(), request.client_message_id.clone());
+        if let Some((before, receipt)) = self.sealed_receipts.get(&name) {
+            return if *before == request {
+                Ok(Reply::Sent(receipt.clone()))
+            } else {
+                Err(Refusal::Because(ErrorReason::MessageIdConflict))
+            };
+        }
+        let open = v1::SendRequest {
+            recipient: request.recipient.clone(),
+            client_message_id: request.client_message_id.clone(),
+            messages: request.messages.clone(),
+            ..Default::default()
+        };
+        let receipt = self.deposit(None, now, &open)?;
+        self.sealed += 1;
+        self.sealed_receipts.insert(name, (request, receipt.clone()));
+        Ok(Reply::Sent(receipt))
+    }
+
     fn send(&mut self, caller: DeviceId, now: u64, request: v1::SendRequest) -> Result<Reply, Refusal> {
         let name = (caller, request.client_message_id.clone());
         if let Some((before, receipt)) = self.receipts.get(&name) {
@@ -167,10 +268,21 @@ impl ModelServer {
                 Err(Refusal::Because(ErrorReason::MessageIdConflict))
             };
         }
+        let receipt = self.deposit(Some(caller), now, &request)?;
+        self.receipts.insert(name, (request, receipt.clone()));
+        Ok(Reply::Sent(receipt))
+    }
+
+    fn deposit(
+        &mut self,
+        sender: Option<DeviceId>,
+        now: u64,
+        request: &v1::SendRequest,
+    ) -> Result<v1::SendResponse, Refusal> {
         let devices: Vec<_> = self
             .devices
             .iter()
-            .filter(|(_, device)| device.address == request.recipient)
+            .filter(|(id, device)| device.address == request.recipient && Some(**id) != sender)
             .map(|(id, _)| id.as_bytes().to_vec())
             .collect();
         if devices.is_empty() {
@@ -185,13 +297,15 @@ impl ModelServer {
         if named != devices {
             return Err(Refusal::Because(ErrorReason::DevicesMismatch));
         }
-        let sender = self.devices.get(&caller).expect("a known device").address.clone();
+        let address = sender
+            .map(|id| self.devices[&id].address.clone())
+            .unwrap_or_default();
         for message in &request.messages {
             let device_id = DeviceId::from_slice(&message.device_id).expect("checked above");
             let envelope = v1::Envelope {
                 envelope_id: Vec::new(),
-                sender: sender.clone(),
-                sender_device_id: caller.as_bytes().to_vec(),
+                sender: address.clone(),
+                sender_device_id: sender.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
                 ciphertext: message.ciphertext.clone(),
                 received_at_ms: now,
                 ..Default::default()
@@ -203,8 +317,7 @@ impl ModelServer {
             accepted_at_ms: now,
         };
         self.taken.push(request.clone());
-        self.receipts.insert(name, (request, receipt.clone()));
-        Ok(Reply::Sent(receipt))
+        Ok(receipt)
     }
 
     fn id(&mut self) -> Vec<u8> {
@@ -221,6 +334,16 @@ impl Device {
             one_time_kem: left(self.one_time_kem.len()),
         }
     }
+}
+
+fn manifest_in(signed: &v1::SignedStatement) -> DeviceManifest {
+    let signed = Signed::<DeviceManifest>::from_parts(&signed.statement, &signed.signature);
+    signed.expect("a well-formed manifest").claimed().clone()
+}
+
+fn binding_in(signed: &v1::SignedStatement) -> DeviceBinding {
+    let signed = Signed::<DeviceBinding>::from_parts(&signed.statement, &signed.signature);
+    signed.expect("a well-formed binding").claimed().clone()
 }
 
 /// The id of a KEM prekey as it is published.

@@ -209,6 +209,7 @@ pub(crate) fn words(world: &World, from: &Address, to: &Address, sequence: u64, 
         recipient_manifest: view(to),
         sequence,
         body: Some(content::Body::Text(Text { body: text.into() })),
+        ..Default::default()
     };
     content.encode_to_vec()
 }
