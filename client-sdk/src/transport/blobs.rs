@@ -6,7 +6,7 @@ use sottovoce_engine::Refusal;
 use sottovoce_proto::v1;
 use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{MAX_MESSAGE_LEN, Token, Transport, answer, refusal, signed_in, timed};
 
@@ -22,7 +22,7 @@ impl Transport {
         request: v1::BeginUploadRequest,
         token: &Token,
     ) -> Result<v1::BeginUploadResponse, Refusal> {
-        answer(self.blobs().begin_upload(signed_in(timed(request), token))).await
+        answered(self.blobs().begin_upload(signed_in(timed(request), token))).await
     }
 
     pub(crate) async fn upload_part(
@@ -30,7 +30,7 @@ impl Transport {
         request: v1::UploadPartRequest,
         token: &Token,
     ) -> Result<v1::UploadPartResponse, Refusal> {
-        answer(self.blobs().upload_part(signed_in(timed(request), token))).await
+        answered(self.blobs().upload_part(signed_in(timed(request), token))).await
     }
 
     pub(crate) async fn finish_upload(
@@ -38,7 +38,7 @@ impl Transport {
         request: v1::FinishUploadRequest,
         token: &Token,
     ) -> Result<v1::FinishUploadResponse, Refusal> {
-        answer(self.blobs().finish_upload(signed_in(timed(request), token))).await
+        answered(self.blobs().finish_upload(signed_in(timed(request), token))).await
     }
 
     pub(crate) async fn retain_blob(
@@ -46,7 +46,7 @@ impl Transport {
         request: v1::RetainBlobRequest,
         token: &Token,
     ) -> Result<v1::RetainBlobResponse, Refusal> {
-        answer(self.blobs().retain_blob(signed_in(timed(request), token))).await
+        answered(self.blobs().retain_blob(signed_in(timed(request), token))).await
     }
 
     pub(crate) async fn release_blob(
@@ -54,7 +54,7 @@ impl Transport {
         request: v1::ReleaseBlobRequest,
         token: &Token,
     ) -> Result<(), Refusal> {
-        answer(self.blobs().release_blob(signed_in(timed(request), token)))
+        answered(self.blobs().release_blob(signed_in(timed(request), token)))
             .await
             .map(drop)
     }
@@ -63,7 +63,7 @@ impl Transport {
     pub(crate) async fn download_blob(&self, request: v1::DownloadBlobRequest) -> Result<Pieces, Refusal> {
         let mut client = self.blobs().max_decoding_message_size(MAX_MESSAGE_LEN);
         // Only the headers are waited for here; a large blob takes longer than a call may.
-        answer(client.download_blob(Request::new(request)))
+        answered(client.download_blob(Request::new(request)))
             .await
             .map(Pieces)
     }
@@ -73,12 +73,17 @@ impl Transport {
     }
 }
 
+/// How long to wait is this module's own to say.
+async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Refusal> {
+    answer(call).await.map_err(|refused| refused.because)
+}
+
 impl Pieces {
     /// The next piece; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<v1::DownloadBlobResponse>, Refusal> {
         match tokio::time::timeout(STALLED, self.0.message()).await {
             Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(status)) => Err(refusal(&status)),
+            Ok(Err(status)) => Err(refusal(&status).because),
             Err(_) => Err(Refusal::Unavailable),
         }
     }
