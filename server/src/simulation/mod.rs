@@ -25,7 +25,7 @@ use people::Ledger;
 use random::Random;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 
 /// Seeds that failed once.
 const FAILED_ONCE: [u64; 0] = [];

@@ -71,6 +71,8 @@ struct Connection {
 
 impl Connection {
     async fn open(device: DeviceId, random: &mut Random) -> Option<Self> {
+        // As a client should: not at once, when the last one failed at once.
+        tokio::time::sleep(random.millis(20..300)).await;
         let node = NODES[random.below(NODES.len() as u64) as usize];
         let connecting = tokio::time::timeout(PATIENCE, TcpStream::connect((node, PORT))).await;
         let (reading, mut writing) = connecting.ok()?.ok()?.into_split();

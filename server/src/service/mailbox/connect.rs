@@ -8,6 +8,7 @@
 //!
 //! A client that does not read its frames is not read from either: what is held for it is bounded.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -89,7 +90,7 @@ impl Course {
         while listening || !unanswered.is_empty() {
             tokio::select! {
                 frame = asked.message(), if listening && unanswered.len() < MAX_UNANSWERED => {
-                    match frame.map_err(|_| Refusal::field("request"))? {
+                    match frame.map_err(|status| unread(&status))? {
                         Some(frame) => {
                             let answer = self.begin(frame).await?;
                             unanswered.push(answer);
@@ -138,6 +139,14 @@ impl Course {
         // Nobody listens when the client has gone; the stream ends by itself then.
         let _ = self.out.send(ConnectResponse { frame: Some(frame) }).await;
     }
+}
+
+/// Why a frame was not read: what was said when its bytes came, or that they are no frame.
+fn unread(status: &Status) -> Refusal {
+    let said = status
+        .source()
+        .and_then(|source| source.downcast_ref::<Refusal>());
+    said.cloned().unwrap_or_else(|| Refusal::field("request"))
 }
 
 fn to_frame(event: Event) -> Frame {
