@@ -1,6 +1,5 @@
 //! The server: bound, then serving, then stopped.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
