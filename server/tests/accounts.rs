@@ -1,6 +1,7 @@
 //! Accounts: their manifests and devices, what opens them unseen, what they keep here, and their end.
 
 mod deleting;
+mod inviting;
 mod keeping;
 mod manifests;
 mod unseen;

@@ -72,6 +72,16 @@ pub(super) enum DeviceCommand {
         /// The id of the device, from the list
         device: String,
     },
+    /// Shut a device out: its sessions and streams end, and it does not sign in any more
+    Block {
+        /// The id of the device, from the list
+        device: String,
+    },
+    /// Let a device in again that was shut out
+    Unblock {
+        /// The id of the device, from the list
+        device: String,
+    },
 }
 
 /// Why an order was not carried out.
@@ -121,6 +131,14 @@ pub(super) async fn device(options: &Options, command: DeviceCommand) -> Result<
     let order = match command {
         DeviceCommand::List { address } => Order::ListDevices { address },
         DeviceCommand::Revoke { device } => Order::SignOut { device },
+        DeviceCommand::Block { device } => Order::ShutOut {
+            device,
+            blocked: true,
+        },
+        DeviceCommand::Unblock { device } => Order::ShutOut {
+            device,
+            blocked: false,
+        },
     };
     give_and_tell(options, order).await
 }
@@ -195,13 +213,14 @@ fn told(answer: &Answer) -> String {
             }),
         ),
         Answer::Devices(devices) => table(
-            &["device", "waiting", "bytes", "tokens"],
+            &["device", "waiting", "bytes", "sessions", "blocked"],
             devices.iter().map(|device| {
                 [
                     device.id.clone(),
                     device.waiting_messages.to_string(),
                     device.waiting_bytes.to_string(),
-                    device.tokens.to_string(),
+                    device.sessions.to_string(),
+                    if device.blocked { "yes" } else { "no" }.to_owned(),
                 ]
             }),
         ),

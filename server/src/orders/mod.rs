@@ -10,8 +10,8 @@ use sottovoce_statements::DeviceId;
 use crate::blocks::{BlockList, BlockedPrefix, MAX_BLOCKED};
 use crate::clock::now_ms;
 use crate::store::{
-    Block, CreateInvite, DeviceRow, Invite, NewInvite, PutBlock, ReadError, RemoveBlock, RevokeInvite,
-    SignOut, Store, WriteError,
+    Block, BlockDevice, CreateInvite, DeviceRow, Invite, NewInvite, PutBlock, ReadError, RemoveBlock,
+    RevokeInvite, SignOut, Store, WriteError,
 };
 
 #[cfg(unix)]
@@ -46,6 +46,10 @@ pub(crate) enum Order {
     },
     SignOut {
         device: String,
+    },
+    ShutOut {
+        device: String,
+        blocked: bool,
     },
 }
 
@@ -133,6 +137,10 @@ async fn obey(store: &Store, order: Order) -> Result<Answer, Refused> {
         Order::SignOut { device } => {
             let device = device_id(&device)?;
             found(store.write(SignOut { device }).await?)
+        }
+        Order::ShutOut { device, blocked } => {
+            let device = device_id(&device)?;
+            found(store.write(BlockDevice { device, blocked }).await?)
         }
     }
 }

@@ -39,8 +39,3 @@ impl From<Infallible> for Refusal {
         match never {}
     }
 }
-
-/// What a call that is in the protocol and not in this server is answered.
-pub(crate) fn unsupported() -> tonic::Status {
-    Refusal::because(ErrorReason::Unsupported).into()
-}

@@ -8,6 +8,7 @@ use sottovoce_statements::{
 
 use super::deletion;
 use super::devices::{insert_device, is_in_use};
+use super::operating::{is_invited, use_invite};
 use super::rows::{id, to_db};
 use super::writer::{Tx, Write, WriteError};
 use super::{ReadError, Store};
@@ -19,9 +20,16 @@ pub(crate) struct Register {
     /// One for each device of the manifest, in its order.
     pub(crate) bindings: Vec<Verified<DeviceBinding>>,
     pub(crate) now_ms: u64,
-    /// Whether new accounts are taken. An identical repeat succeeds either way.
-    pub(crate) open: bool,
+    pub(crate) admission: Admission,
     pub(crate) max_accounts: u64,
+}
+
+/// Who may make an account. An identical repeat succeeds either way.
+pub(crate) enum Admission {
+    Anybody,
+    /// Who shows an invite; this was shown.
+    Invited(String),
+    Nobody,
 }
 
 /// Why an account was not created.
@@ -31,6 +39,7 @@ pub(crate) enum RegisterRefusal {
     /// The named part belongs to another account.
     IdentityTaken(&'static str),
     Closed,
+    InviteInvalid,
     Full,
 }
 
@@ -70,8 +79,12 @@ impl Register {
         if stored.as_ref().is_some_and(|stored| self.is_same_as(stored)) {
             return Ok(Standing::Registered);
         }
-        if !self.open {
-            return refused(RegisterRefusal::Closed);
+        match &self.admission {
+            Admission::Nobody => return refused(RegisterRefusal::Closed),
+            Admission::Invited(code) if !is_invited(conn, code, self.now_ms).await? => {
+                return refused(RegisterRefusal::InviteInvalid);
+            }
+            Admission::Invited(_) | Admission::Anybody => {}
         }
         if stored.is_some() || deletion::is_retired(conn, &self.manifest.address, self.now_ms).await? {
             return refused(RegisterRefusal::AddressTaken);
@@ -112,6 +125,12 @@ impl Register {
     }
 
     async fn insert(&self, conn: &mut Conn<'_>) -> Result<(), WriteError<RegisterRefusal>> {
+        // Another node may have taken its last use since it was looked at.
+        if let Admission::Invited(code) = &self.admission
+            && !use_invite(conn, code, self.now_ms).await?
+        {
+            return Err(WriteError::Refused(RegisterRefusal::InviteInvalid));
+        }
         let (account,): (i64,) = sql(
             "INSERT INTO accounts (address, account_key, manifest_version, manifest_statement, \
              manifest_signature, created_at_ms) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",

@@ -40,7 +40,7 @@ use crate::error::StartError;
 use crate::hub::Hub;
 use crate::limits::Limits;
 
-pub(crate) use accounts::{Register, RegisterRefusal, SetAccessKey, StoredAccount};
+pub(crate) use accounts::{Admission, Register, RegisterRefusal, SetAccessKey, StoredAccount};
 pub(crate) use blobs::{
     AdvanceUpload, BeginRefusal, BeginUpload, BlobId, ExpireHolds, FinishUpload, Forget, Held, MarkUnheld,
     OverQuota, Quota, Release, Retain, RetainRefusal, StoredBlob, Upload, UploadId, UploadRefusal,

@@ -130,11 +130,12 @@ fn files(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        bytes.extend(if path.is_dir() {
-            files(&path)
-        } else {
-            std::fs::read(path).unwrap()
-        });
+        if path.is_dir() {
+            bytes.extend(files(&path));
+        } else if path.is_file() {
+            // Not the socket for orders, which holds nothing.
+            bytes.extend(std::fs::read(path).unwrap());
+        }
     }
     bytes
 }

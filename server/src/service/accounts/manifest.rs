@@ -8,7 +8,7 @@ use crate::clock::now_ms;
 use crate::config::Registration;
 use crate::fields;
 use crate::refusal::Refusal;
-use crate::store::{Judged, Register, RegisterRefusal, Standing, UpdateManifest, UpdateRefusal};
+use crate::store::{Admission, Judged, Register, RegisterRefusal, Standing, UpdateManifest, UpdateRefusal};
 
 impl App {
     pub(super) fn read_registration(&self, request: &RegisterRequest) -> Result<Register, Refusal> {
@@ -32,7 +32,11 @@ impl App {
             manifest,
             bindings,
             now_ms: now_ms(),
-            open: self.registration == Registration::Open,
+            admission: match self.registration {
+                Registration::Open => Admission::Anybody,
+                Registration::Invite => Admission::Invited(request.invite.clone()),
+                Registration::Closed => Admission::Nobody,
+            },
             max_accounts: self.limits.max_accounts,
         })
     }
@@ -113,6 +117,7 @@ impl From<RegisterRefusal> for Refusal {
         match refusal {
             RegisterRefusal::AddressTaken => Self::because(ErrorReason::AddressTaken),
             RegisterRefusal::IdentityTaken(field) => Self::because(ErrorReason::IdentityTaken).at(field),
+            RegisterRefusal::InviteInvalid => Self::because(ErrorReason::InviteInvalid),
             RegisterRefusal::Closed => Self::because(ErrorReason::RegistrationClosed),
             RegisterRefusal::Full => Self::because(ErrorReason::ServerFull),
         }

@@ -19,10 +19,11 @@ pub(crate) struct DeviceRow {
     pub(crate) id: String,
     pub(crate) waiting_messages: u64,
     pub(crate) waiting_bytes: u64,
-    pub(crate) tokens: u64,
+    pub(crate) sessions: u64,
+    pub(crate) blocked: bool,
 }
 
-/// Takes the tokens of a device, and ends its streams: it has to sign in again. Tells whether there is
+/// Ends the sessions and the streams of a device: it has to sign in again. Tells whether there is
 /// such a device.
 #[derive(Clone, Debug)]
 pub(crate) struct SignOut {
@@ -38,7 +39,7 @@ impl Write for SignOut {
             .bind(self.device)
             .fetch_optional(&mut tx.conn)
             .await?;
-        sql("DELETE FROM access_tokens WHERE device = $1")
+        sql("DELETE FROM sessions WHERE device = $1")
             .bind(self.device)
             .execute(&mut tx.conn)
             .await?;
@@ -51,20 +52,21 @@ impl Store {
     /// The devices of the account at `address`; none where there is no such account.
     pub(crate) async fn devices_of(&self, address: &str) -> Result<Vec<DeviceRow>, ReadError> {
         let mut reader = self.read().await?;
-        let rows: Vec<(Vec<u8>, i64, i64, i64)> = sql(
+        let rows: Vec<(Vec<u8>, i64, i64, i64, i64)> = sql(
             "SELECT devices.id, mailbox_messages, mailbox_bytes, \
-             (SELECT COUNT(*) FROM access_tokens WHERE device = devices.id) \
+             (SELECT COUNT(*) FROM sessions WHERE device = devices.id), blocked \
              FROM devices JOIN accounts ON accounts.id = devices.account WHERE address = $1 ORDER BY position",
         )
         .bind(address)
         .fetch_all(&mut reader.conn())
         .await?;
-        let device = |(id, messages, bytes, tokens): (Vec<u8>, i64, i64, i64)| {
+        let device = |(id, messages, bytes, sessions, blocked): (Vec<u8>, i64, i64, i64, i64)| {
             Ok(DeviceRow {
                 id: DeviceId::from_bytes(fixed(&id)?).to_string(),
                 waiting_messages: from_db(messages),
                 waiting_bytes: from_db(bytes),
-                tokens: from_db(tokens),
+                sessions: from_db(sessions),
+                blocked: blocked != 0,
             })
         };
         Ok(rows.into_iter().map(device).collect::<Result<_, sqlx::Error>>()?)

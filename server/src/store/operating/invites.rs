@@ -72,7 +72,6 @@ fn hash(code: &str) -> [u8; 32] {
 
 /// Takes one use of an invite, in the transaction of the registration that shows it. False when there is
 /// none: unknown, used up or expired.
-#[allow(dead_code, reason = "registration takes an invite with it")]
 pub(crate) async fn use_invite(conn: &mut Conn<'_>, code: &str, now_ms: u64) -> Result<bool, sqlx::Error> {
     let taken = sql(
         "UPDATE invites SET uses_left = uses_left - 1 WHERE hash = $1 AND uses_left > 0 \
@@ -83,6 +82,17 @@ pub(crate) async fn use_invite(conn: &mut Conn<'_>, code: &str, now_ms: u64) -> 
     .execute(conn)
     .await?;
     Ok(taken == 1)
+}
+
+/// Whether an invite would let somebody in.
+pub(crate) async fn is_invited(conn: &mut Conn<'_>, code: &str, now_ms: u64) -> Result<bool, sqlx::Error> {
+    let found: Option<(i64,)> = sql("SELECT number FROM invites WHERE hash = $1 AND uses_left > 0 \
+         AND (expires_at_ms IS NULL OR expires_at_ms > $2)")
+    .bind(hash(code))
+    .bind(to_db(now_ms))
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// Makes an invite. Gives back its number.
