@@ -39,6 +39,8 @@ mod kill;
 mod mailbox;
 #[cfg(test)]
 mod memory;
+#[cfg(all(test, unix))]
+mod operating;
 #[cfg(test)]
 mod prekeys;
 #[cfg(test)]

@@ -34,6 +34,10 @@ mod kem_prekeys;
 mod kill;
 #[cfg(test)]
 mod mailbox;
+#[cfg(all(test, unix))]
+mod operating;
+#[cfg(all(test, unix))]
+mod operating_nodes;
 #[cfg(test)]
 mod prekeys;
 #[cfg(test)]

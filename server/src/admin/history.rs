@@ -34,7 +34,7 @@ pub(super) enum Unit {
     Bytes,
 }
 
-pub(super) const SERIES: [Series; 9] = [
+pub(super) const SERIES: [Series; 8] = [
     rate("Messages in", Unit::PerSecond),
     rate("Messages out", Unit::PerSecond),
     rate("Ciphertext in", Unit::BytesPerSecond),
@@ -43,7 +43,6 @@ pub(super) const SERIES: [Series; 9] = [
     rate("Refusals", Unit::PerSecond),
     level("Streams", Unit::Number),
     level("Writer queue", Unit::Number),
-    level("Memory", Unit::Bytes),
 ];
 
 const fn rate(title: &'static str, unit: Unit) -> Series {
@@ -131,7 +130,7 @@ pub(crate) async fn observe(app: Arc<App>) {
         let mut sample = [0.0; SERIES.len()];
         #[allow(clippy::cast_precision_loss, reason = "a chart does not show the 53rd bit")]
         let counted = counted.into_iter().map(|count| count as f64);
-        let levels = [gauges.streams, gauges.writer_queue, gauges.resident];
+        let levels = [gauges.streams, gauges.writer_queue];
         for (cell, value) in sample.iter_mut().zip(counted.chain(levels)) {
             *cell = value;
         }

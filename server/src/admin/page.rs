@@ -92,10 +92,8 @@ fn outcome(row: &store::JobRow) -> String {
         ""
     };
     let last = row.outcome.as_deref().unwrap_or("none yet");
-    format!(
-        "{running}{last}, {} items; {} runs, {} failed",
-        row.items, row.runs, row.failures
-    )
+    let (items, runs, failures) = (row.items, row.runs, row.failures);
+    format!("{running}{last}, items: {items}; runs so far: {runs}, failed: {failures}")
 }
 
 impl fmt::Display for Page<'_> {
@@ -156,7 +154,7 @@ impl Page<'_> {
                 f,
                 "<tr><th scope=\"row\"><code>{}</code></th><td>{}</td><td>{}</td><td>{last}</td><td>{}</td></tr>",
                 job.name,
-                escaped(job.purpose),
+                with_code(job.purpose),
                 span(job.every.as_secs_f64()),
                 escaped(&job.outcome),
             )?;
@@ -173,6 +171,17 @@ fn seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
 }
 
+/// What stands between backquotes is a name, and shown as one.
+fn with_code(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts
+        .map(|(n, part)| match n % 2 {
+            1 => format!("<code>{}</code>", escaped(part)),
+            _ => escaped(part),
+        })
+        .collect()
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -186,6 +195,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_cannot_become_markup() {
+        assert_eq!(with_code("after `a<b`"), "after <code>a&lt;b</code>");
         assert_eq!(escaped("<b>&\"</b>"), "&lt;b&gt;&amp;&quot;&lt;/b&gt;");
     }
 }

@@ -24,7 +24,7 @@ pub enum Database {
 /// `postgres://user:password@host:port/database?…`, as PostgreSQL's own programs read it. May hold a
 /// password, so it is not printed.
 #[derive(Clone)]
-pub struct PostgresUrl(PgConnectOptions);
+pub struct PostgresUrl(Box<PgConnectOptions>);
 
 /// The text is not a PostgreSQL URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,11 +40,12 @@ impl PostgresUrl {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(PostgresUrlError);
         }
-        text.parse().map(Self).map_err(|_| PostgresUrlError)
+        let options = text.parse().map_err(|_| PostgresUrlError)?;
+        Ok(Self(Box::new(options)))
     }
 
     pub(crate) fn options(&self) -> PgConnectOptions {
-        self.0.clone()
+        PgConnectOptions::clone(&self.0)
     }
 }
 

@@ -19,7 +19,7 @@ const DEFAULT_FILE: &str = "sottovoce.toml";
 
 /// Variables with our prefix that are no settings of the server: the file itself, and those of the
 /// project's other programs and scripts.
-const NOT_SETTINGS: [&str; 4] = ["CONFIG", "PASSPHRASE", "CACHE", "STD"];
+const NOT_SETTINGS: [&str; 6] = ["CONFIG", "PASSPHRASE", "CACHE", "STD", "SEED", "SEEDS"];
 
 /// Before the names of variables that only tests read.
 const TESTS: &str = "TEST_";

@@ -13,7 +13,7 @@ pub(crate) use database::{
     Look, add_device, dump, execute, expire_tokens, hold_the_write_lock, postgres_url, service, setting,
 };
 pub(crate) use device::{Device, statement};
-pub(crate) use program::Program;
+pub(crate) use program::{Program, database_variable};
 pub(crate) use raw::{call, half_open, last_word, unfinished};
 
 use std::net::SocketAddr;

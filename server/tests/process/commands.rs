@@ -5,9 +5,9 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use super::operating::{done, refused, start};
 use super::run;
 use crate::common::{Clients, Device, Program};
+use crate::operating::{done, refused, start};
 
 fn with_config(config: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));

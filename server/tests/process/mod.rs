@@ -2,8 +2,6 @@
 
 #[cfg(unix)]
 mod commands;
-#[cfg(unix)]
-mod operating;
 mod starting;
 mod stopping;
 mod writing;

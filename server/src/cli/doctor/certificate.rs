@@ -122,7 +122,7 @@ fn time(kind: u8, text: &str) -> Option<Duration> {
 /// Days from 1 January 1970 to a day of the Gregorian calendar.
 fn days_before(year: u64, month: u64, day: u64) -> Option<u64> {
     const BEFORE_MONTH: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let is_leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     let leaps = |year: u64| year / 4 - year / 100 + year / 400;
     let years = year.checked_sub(1970)? * 365 + leaps(year - 1) - leaps(1969);
     let month_at = usize::try_from(month.checked_sub(1)?).ok()?;

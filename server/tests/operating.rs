@@ -1,18 +1,19 @@
-//! What operators see while it runs, and what they may tell it.
+//! What operators see of a server while it runs, and what they may tell it.
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::time::timeout;
 
-use super::run;
-use crate::common::{Clients, Device, Program};
+use crate::common::{Clients, Device, Program, database_variable};
 
 /// A running server with a listener for operators, and where that is.
-pub(super) async fn start(data_dir: &Path, change: impl FnOnce(&mut Command)) -> (Program, SocketAddr) {
+pub(crate) async fn start(data_dir: &Path, change: impl FnOnce(&mut Command)) -> (Program, SocketAddr) {
     let mut command = Program::command(data_dir);
     command.env("SOTTOVOCE_ADMIN__LISTEN", "127.0.0.1:0");
     change(&mut command);
@@ -33,7 +34,7 @@ pub(super) async fn start(data_dir: &Path, change: impl FnOnce(&mut Command)) ->
 }
 
 /// What a listener for operators answers: the status and everything after it.
-pub(super) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: operators\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -43,7 +44,7 @@ pub(super) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// The value of a metric without labels, or with exactly these.
-fn metric(text: &str, name: &str) -> f64 {
+pub(crate) fn metric(text: &str, name: &str) -> f64 {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -53,18 +54,26 @@ fn metric(text: &str, name: &str) -> f64 {
 }
 
 /// A command on the same data folder.
-pub(super) fn command(data_dir: &Path, words: &[&str]) -> Command {
+pub(crate) fn command(data_dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));
     command
         .args(words)
         .arg("--data-dir")
         .arg(data_dir)
+        .envs(database_variable(data_dir))
+        .env_remove("SOTTOVOCE_SEED")
+        .env_remove("SOTTOVOCE_SEEDS")
         .kill_on_drop(true);
     command
 }
 
+async fn run(mut command: Command) -> Output {
+    let output = command.stdin(Stdio::null()).output();
+    timeout(Duration::from_secs(30), output).await.unwrap().unwrap()
+}
+
 /// What a command prints when it does what it is told.
-pub(super) async fn done(data_dir: &Path, words: &[&str]) -> String {
+pub(crate) async fn done(data_dir: &Path, words: &[&str]) -> String {
     let output = run(command(data_dir, words)).await;
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{words:?}: {errors}");
@@ -72,7 +81,7 @@ pub(super) async fn done(data_dir: &Path, words: &[&str]) -> String {
 }
 
 /// What it says when it does not.
-pub(super) async fn refused(data_dir: &Path, words: &[&str]) -> String {
+pub(crate) async fn refused(data_dir: &Path, words: &[&str]) -> String {
     let output = run(command(data_dir, words)).await;
     assert_eq!(output.status.code(), Some(1), "{words:?}");
     String::from_utf8(output.stderr).unwrap()

@@ -1,0 +1,100 @@
+//! What operators do with several nodes on one database, and with that database.
+
+use std::time::Duration;
+
+use sottovoce_proto::v1::BeginAuthenticationRequest;
+
+use crate::common::{Clients, Device, postgres_url};
+use crate::operating::{done, get, metric, refused, start};
+
+#[tokio::test]
+async fn of_two_nodes_one_runs_a_job_and_the_other_takes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let database = postgres_url(&one);
+    let node = async |data_dir, name: &'static str| {
+        start(data_dir, |command| {
+            command
+                .env("SOTTOVOCE_DATABASE", &database)
+                .env("SOTTOVOCE_NODE", name)
+                .env("SOTTOVOCE_LIMITS__SWEEP_INTERVAL", "1s");
+        })
+        .await
+    };
+    let (first, operators_of_first) = node(&one, "first").await;
+    let (second, operators_of_second) = node(&two, "second").await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let runs = |metrics: &str| {
+        let name = "sottovoce_job_runs_total{name=\"lapsed\",outcome=\"done\"}";
+        if metrics.contains(name) {
+            metric(metrics, name)
+        } else {
+            0.0
+        }
+    };
+    let of_first = runs(&get(operators_of_first, "/metrics").await.1);
+    let of_second = runs(&get(operators_of_second, "/metrics").await.1);
+    // Were each to run it for itself, there would be twice as many.
+    let together = of_first + of_second;
+    assert!((3.0..=8.0).contains(&together), "{of_first} and {of_second}");
+    first.kill().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let later = runs(&get(operators_of_second, "/metrics").await.1);
+    assert!(later >= of_second + 2.0, "{of_second}, then {later}");
+    second.kill().await;
+}
+
+#[tokio::test]
+async fn a_block_made_at_one_node_holds_at_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let database = postgres_url(&one);
+    let (first, _) = start(&one, |_| {}).await;
+    let (second, _) = start(&two, |command| {
+        command.env("SOTTOVOCE_DATABASE", &database);
+    })
+    .await;
+    let clients = Clients::connect(second.address).await;
+    Device::named("alice").join(&clients).await;
+    done(&one, &["block", "add", "127.0.0.0/8"]).await;
+    let mut refused = false;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let request = BeginAuthenticationRequest {
+            device_id: vec![1; 16],
+        };
+        refused = clients.auth.clone().begin_authentication(request).await.is_err();
+        if refused {
+            break;
+        }
+    }
+    assert!(refused, "it takes effect within ten seconds");
+    first.kill().await;
+    second.kill().await;
+}
+
+#[tokio::test]
+async fn a_backup_by_postgresqls_own_programs_is_a_server_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, other, backup) = (
+        folder.path().join("data"),
+        folder.path().join("other"),
+        folder.path().join("backup"),
+    );
+    let (program, _) = start(&data, |_| {}).await;
+    let clients = Clients::connect(program.address).await;
+    let alice = Device::named("alice");
+    alice.join(&clients).await;
+    done(&data, &["backup", backup.to_str().unwrap()]).await;
+    done(&other, &["restore", backup.to_str().unwrap()]).await;
+    assert!(
+        refused(&other, &["restore", backup.to_str().unwrap()])
+            .await
+            .contains("was not put back")
+    );
+    done(&other, &["restore", "--force", backup.to_str().unwrap()]).await;
+    let (again, _) = start(&other, |_| {}).await;
+    alice.sign_in(&Clients::connect(again.address).await).await;
+    program.kill().await;
+    again.kill().await;
+}
