@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
-use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, DeviceId};
+use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, ChannelId, DeviceId, Roster};
 use sottovoce_crypto::{AccessKey, AccountMaterial, IdentityKeyPair, VerifiedAccount};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
 use crate::access::{ACCESS_KEY, OwnAccess};
+use crate::channels::Channel;
 use crate::counters::Counters;
 use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
@@ -21,6 +22,7 @@ use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
 use crate::outbox::Outbox;
 use crate::own::Own;
 use crate::peers::Peer;
+use crate::post::Post;
 use crate::prekeys::Prekeys;
 use crate::records::{RecordError, split_key};
 use crate::renew::Renewals;
@@ -47,6 +49,7 @@ pub struct Engine {
     /// Addresses whose account is being asked for.
     pub(crate) fetching: BTreeSet<Address>,
     pub(crate) renewals: Renewals,
+    pub(crate) channels: BTreeMap<ChannelId, Channel>,
     /// Our access key; none in a store from before there were any.
     pub(crate) access: Option<OwnAccess>,
     /// Addresses the user wants nothing to do with.
@@ -133,6 +136,7 @@ impl Engine {
         let own = Own::from_record(records.get("own").ok_or(RecordError)?)?;
         let counters = Counters::from_record(records.get(Counters::KEY).ok_or(RecordError)?)?;
         let mut engine = Self::with(own, counters);
+        let mut posts = Vec::new();
         for (key, value) in &records {
             match split_key(key) {
                 ("own" | Counters::KEY, "") => {}
@@ -155,12 +159,23 @@ impl Engine {
                 ("skipped-key", rest) => held_session::check_belongs(rest, &records)?,
                 ("outbox", _) => engine.outbox.load(value)?,
                 ("seen", slot) => engine.inbox.load(slot, value)?,
+                ("channel", _) => {
+                    let channel = Channel::from_record(value, &records)?;
+                    engine.channels.insert(channel.id, channel);
+                }
+                ("post", _) => posts.push(Post::from_record(value)?),
+                ("sender-key" | "member-key" | "member-key-skipped", _) => {} // read by their channel
                 ("event", id) => {
                     let id = id.parse().map(EventId).map_err(|_| RecordError)?;
                     engine.events.insert(id, EventKind::from_bytes(value)?);
                 }
                 _ => return Err(RecordError),
             }
+        }
+        posts.sort_by_key(|post| post.number);
+        for post in posts {
+            let channel = engine.channels.get_mut(&post.channel).ok_or(RecordError)?;
+            channel.posts.push_back(post);
         }
         Ok(engine)
     }
@@ -193,6 +208,7 @@ impl Engine {
             }
             Input::LinkDevice(offer) => engine.link_device(&offer, turn),
             Input::RevokeDevice(device_id) => engine.revoke_device(device_id, turn),
+            Input::ChangeRoster { channel, change } => engine.change_roster(channel, change, turn),
             Input::TokenReused => {
                 turn.event(EventKind::TokenReused);
                 Ok(())
@@ -212,6 +228,8 @@ impl Engine {
                 engine.maintain_access_key(turn);
                 engine.look_again(turn);
                 engine.look_at_own(turn);
+                engine.look_at_channels(turn);
+                engine.drive_channels(turn);
                 engine.drive_outbox(turn);
                 Ok(())
             }
@@ -232,6 +250,7 @@ impl Engine {
                     engine.maintain_prekeys(turn);
                     engine.maintain_access_key(turn);
                     engine.maintain_own_account(turn);
+                    engine.drive_channels(turn);
                     engine.sessions.maintain(turn);
                     engine.look_again(turn);
                     engine.drive_outbox(turn);
@@ -260,6 +279,57 @@ impl Engine {
             Ok(())
         })?;
         Ok((queued.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// Founds a channel, whose owner and only member is this account, and names it.
+    ///
+    /// # Errors
+    /// [`InputError`] when this device keeps as many channels as it may.
+    pub fn create_channel(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(ChannelId, Outputs), InputError> {
+        let mut founded = None;
+        let outputs = self.turn(now, rng, |engine, turn| {
+            founded = Some(engine.found_channel(turn)?);
+            Ok(())
+        })?;
+        Ok((founded.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// Queues a post to a channel, and names it.
+    ///
+    /// # Errors
+    /// [`InputError`] when it cannot be posted as it is; nothing is queued then.
+    pub fn post(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        channel: ChannelId,
+        body: crate::Body,
+    ) -> Result<(MessageId, Outputs), InputError> {
+        let mut queued = None;
+        let outputs = self.turn(now, rng, |engine, turn| {
+            queued = Some(engine.queue_post(channel, body, turn)?);
+            Ok(())
+        })?;
+        Ok((queued.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// The channels this account is in.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
+        let channels = self
+            .channels
+            .values()
+            .filter(|channel| channel.roster().is_some());
+        channels.map(|channel| channel.id)
+    }
+
+    /// Who is in a channel, as this device knows it; none where this account is not.
+    #[must_use]
+    pub fn roster(&self, channel: ChannelId) -> Option<&Roster> {
+        self.channels.get(&channel)?.roster()
     }
 
     /// This account's address.
@@ -370,6 +440,7 @@ impl Engine {
             busy: BTreeSet::new(),
             fetching: BTreeSet::new(),
             renewals: Renewals::default(),
+            channels: BTreeMap::new(),
             access: None,
             blocked: BTreeSet::new(),
             looked_again_at: 0,
@@ -417,6 +488,7 @@ impl Engine {
         }
         self.busy.clear();
         self.fetching.clear();
+        self.channels.values_mut().for_each(Channel::disconnected);
         self.inbox.disconnected();
     }
 
@@ -437,6 +509,8 @@ impl Engine {
             (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
             (Purpose::Grant, answer) => self.grant_answered(&answer, turn),
             (Purpose::Manifest, answer) => self.manifest_answered(answer, turn),
+            (Purpose::Channels, answer) => self.channels_answered(answer, turn),
+            (Purpose::Channel(id, step), answer) => self.channel_answered(id, step, answer, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
             // Asked again at the next tick or connection.
             (Purpose::Publish(_) | Purpose::Count, _) => {}

@@ -9,7 +9,8 @@ use sottovoce_proto::v1::ErrorReason;
 
 use super::error::Failed;
 use crate::backoff::Backoff;
-use crate::client::{Client, Status};
+use crate::client::Client;
+use crate::status::Status;
 use crate::transport::{Token, Transport};
 
 /// Failures in a row after which the app is told: a minute or so.

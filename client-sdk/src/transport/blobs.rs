@@ -22,7 +22,7 @@ impl Transport {
         request: v1::BeginUploadRequest,
         token: &Token,
     ) -> Result<v1::BeginUploadResponse, Refusal> {
-        answer(self.blobs().begin_upload(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().begin_upload(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn upload_part(
@@ -30,7 +30,7 @@ impl Transport {
         request: v1::UploadPartRequest,
         token: &Token,
     ) -> Result<v1::UploadPartResponse, Refusal> {
-        answer(self.blobs().upload_part(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().upload_part(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn finish_upload(
@@ -38,7 +38,7 @@ impl Transport {
         request: v1::FinishUploadRequest,
         token: &Token,
     ) -> Result<v1::FinishUploadResponse, Refusal> {
-        answer(self.blobs().finish_upload(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().finish_upload(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn retain_blob(
@@ -46,7 +46,7 @@ impl Transport {
         request: v1::RetainBlobRequest,
         token: &Token,
     ) -> Result<v1::RetainBlobResponse, Refusal> {
-        answer(self.blobs().retain_blob(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().retain_blob(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn release_blob(
@@ -57,15 +57,17 @@ impl Transport {
         answer(self.blobs().release_blob(signed_in(timed(request), token)))
             .await
             .map(drop)
+            .map_err(Refusal::from)
     }
 
     /// Carries no token: the server need not know who reads what.
     pub(crate) async fn download_blob(&self, request: v1::DownloadBlobRequest) -> Result<Pieces, Refusal> {
-        let mut client = self.blobs().max_decoding_message_size(MAX_MESSAGE_LEN);
+        let mut client = BlobServiceClient::new(self.anonymous()).max_decoding_message_size(MAX_MESSAGE_LEN);
         // Only the headers are waited for here; a large blob takes longer than a call may.
         answer(client.download_blob(Request::new(request)))
             .await
             .map(Pieces)
+            .map_err(Refusal::from)
     }
 
     fn blobs(&self) -> BlobServiceClient<Channel> {
@@ -78,7 +80,7 @@ impl Pieces {
     pub(crate) async fn next(&mut self) -> Result<Option<v1::DownloadBlobResponse>, Refusal> {
         match tokio::time::timeout(STALLED, self.0.message()).await {
             Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(status)) => Err(refusal(&status)),
+            Ok(Err(status)) => Err(refusal(&status).because),
             Err(_) => Err(Refusal::Unavailable),
         }
     }
