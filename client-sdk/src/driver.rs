@@ -254,6 +254,9 @@ impl Driver {
             Happened::Delivered(Delivery::Envelope(envelope)) => {
                 self.input(Input::Delivered(envelope), online).await?;
             }
+            Happened::Delivered(Delivery::PrekeysLow(left)) => {
+                self.input(Input::PrekeysLow(left), online).await?;
+            }
             Happened::Delivered(Delivery::QueueEmpty) => online.mailbox_emptied = true,
         }
         let status = match online.limited {

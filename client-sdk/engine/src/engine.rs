@@ -241,6 +241,10 @@ impl Engine {
                 engine.delivered(envelope, turn);
                 Ok(())
             }
+            Input::PrekeysLow(left) => {
+                engine.prekeys_left(left, turn);
+                Ok(())
+            }
             Input::Answered { call, answer } => {
                 engine.answered(call, answer, turn);
                 Ok(())

@@ -69,6 +69,8 @@ pub enum Input {
     Disconnected,
     /// The mailbox stream delivered an envelope.
     Delivered(v1::Envelope),
+    /// The server says, unasked, how many one-time prekeys it has left: few.
+    PrekeysLow(PrekeysLeft),
     /// A call was answered.
     Answered {
         /// Which one.
