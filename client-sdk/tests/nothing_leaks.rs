@@ -73,7 +73,8 @@ async fn no_word_and_no_secret_reaches_the_servers_disk_or_a_log() {
         search(name, &files, &secrets);
     }
     let own_log = std::fs::read(postgres.folder.join("log")).expect("PostgreSQL's log");
-    let found = Needles::new(&secrets).first_in(&own_log);
+    let needles = Needles::new(&secrets);
+    let found = needles.first_in(&own_log);
     assert_eq!(found, None, "in PostgreSQL's log");
     search_log(&log, &secrets);
 }

@@ -32,6 +32,8 @@
 mod access;
 mod accounts;
 mod arrived;
+mod begin;
+mod channel_entries;
 mod channel_roster;
 mod channels;
 mod codec;

@@ -10,7 +10,7 @@
 mod world;
 
 use sottovoce_crypto::statements::{Account, Address, ChannelId, Role, RosterChange};
-use sottovoce_engine::{Body, Call, EventKind, Input, InputError};
+use sottovoce_engine::{Body, Call, ChannelPost, EventKind, Input, InputError};
 use world::{Fate, World, address};
 
 /// Everybody of these knows everybody.
@@ -68,10 +68,11 @@ fn post(world: &mut World, node: usize, channel: ChannelId, text: &str) {
 fn posts(world: &World, node: usize) -> Vec<(Address, String)> {
     let told = world.nodes[node].told.values();
     told.filter_map(|kind| match kind {
-        EventKind::PostReceived(post) => match &post.body {
-            Body::Text(text) => Some((post.from.clone(), text.clone())),
-            _ => None,
-        },
+        EventKind::PostReceived(ChannelPost {
+            from,
+            body: Body::Text(text),
+            ..
+        }) => Some((from.clone(), text.clone())),
         _ => None,
     })
     .collect()
