@@ -6,6 +6,7 @@ use sottovoce_engine::{Call, PrekeysLeft, Refusal, Reply, Route};
 use sottovoce_proto::v1;
 use sottovoce_proto::v1::account_service_client::AccountServiceClient;
 use sottovoce_proto::v1::auth_service_client::AuthServiceClient;
+use sottovoce_proto::v1::channel_service_client::ChannelServiceClient;
 use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
 use sottovoce_proto::v1::prekey_service_client::PrekeyServiceClient;
 use tonic::Request;
@@ -24,6 +25,7 @@ impl Transport {
         };
         let accounts = || AccountServiceClient::new(channel.clone());
         let prekeys = || PrekeyServiceClient::new(channel.clone());
+        let channels = || ChannelServiceClient::new(channel.clone());
         let mailbox = || MailboxServiceClient::new(channel.clone());
         match call {
             Call::GetAccount(request) => answer(accounts().get_account(by(request, token)))
@@ -47,6 +49,21 @@ impl Transport {
             Call::PutLinkingGrant(request) => answer(accounts().put_linking_grant(by(request, token)))
                 .await
                 .map(|_| Reply::GrantLeft),
+            Call::CreateChannel(request) => answer(channels().create_channel(by(request, token)))
+                .await
+                .map(|_| Reply::ChannelCreated),
+            Call::AppendRosterEntry(request) => answer(channels().append_roster_entry(by(request, token)))
+                .await
+                .map(|_| Reply::EntryTaken),
+            Call::GetRosterEntries(request) => answer(channels().get_roster_entries(by(request, token)))
+                .await
+                .map(Reply::Entries),
+            Call::ListChannels(request) => answer(channels().list_channels(by(request, token)))
+                .await
+                .map(Reply::Channels),
+            Call::Post(request) => answer(channels().post(by(request, token)))
+                .await
+                .map(|_| Reply::Posted),
             Call::Send(request) => answer(mailbox().send(by(request, token))).await.map(Reply::Sent),
             Call::SendSealed(request) => answer(mailbox().send_sealed(by(request, token)))
                 .await

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sottovoce_crypto::AccountMaterial;
-use sottovoce_crypto::statements::{AccountKey, Address};
+use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, Role};
 use sottovoce_engine::{Body, Engine, Event, Input, InputError, MessageId, Outputs};
 use sottovoce_proto::v1;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -34,6 +34,10 @@ pub(crate) enum Command {
     Tell(Input, oneshot::Sender<Result<(), ClientError>>),
     TrustedAccountKey(Address, oneshot::Sender<Option<AccountKey>>),
     Access(oneshot::Sender<(Transport, Option<Token>)>),
+    CreateChannel(oneshot::Sender<Result<ChannelId, ClientError>>),
+    Post(ChannelId, Body, oneshot::Sender<Result<MessageId, ClientError>>),
+    Channels(oneshot::Sender<Vec<ChannelId>>),
+    Members(ChannelId, oneshot::Sender<Vec<(Address, Role)>>),
     /// What recovering the account takes; nothing on a device without the account's secret.
     Material(oneshot::Sender<Option<AccountMaterial>>),
     Sign(
@@ -138,13 +142,7 @@ impl Driver {
         match command {
             Command::Send(to, body, reply) => {
                 let queued = self.engine.send(now_ms(), &mut UnwrapErr(SysRng), &to, body);
-                let queued = match queued {
-                    Ok((message_id, outputs)) => {
-                        self.apply(outputs, online).await.map(|()| Ok(message_id))?
-                    }
-                    Err(error) => Err(ClientError::Input(error)),
-                };
-                let _ = reply.send(queued);
+                self.named(queued, reply, online).await?;
             }
             Command::Tell(input, reply) => self.answer(input, reply, online).await?,
             Command::TrustedAccountKey(address, reply) => {
@@ -153,6 +151,26 @@ impl Driver {
             Command::Access(reply) => {
                 let token = online.connection.as_ref().map(Connection::token);
                 let _ = reply.send((self.transport.clone(), token));
+            }
+            Command::CreateChannel(reply) => {
+                let founded = self.engine.create_channel(now_ms(), &mut UnwrapErr(SysRng));
+                self.named(founded, reply, online).await?;
+            }
+            Command::Post(channel, body, reply) => {
+                let queued = self.engine.post(now_ms(), &mut UnwrapErr(SysRng), channel, body);
+                self.named(queued, reply, online).await?;
+            }
+            Command::Channels(reply) => {
+                let _ = reply.send(self.engine.channels().collect());
+            }
+            Command::Members(channel, reply) => {
+                let roster = self.engine.roster(channel);
+                let members = roster.into_iter().flat_map(|roster| roster.members());
+                let _ = reply.send(
+                    members
+                        .map(|(address, member)| (address.clone(), member.role))
+                        .collect(),
+                );
             }
             Command::Material(reply) => {
                 let _ = reply.send(self.engine.material());
@@ -170,6 +188,21 @@ impl Driver {
             }
             Command::Close(done) | Command::Forget(done) => drop(done),
         }
+        Ok(())
+    }
+
+    /// Carries out what the engine has queued and named, and tells the name.
+    async fn named<T>(
+        &mut self,
+        queued: Result<(T, Outputs), InputError>,
+        reply: oneshot::Sender<Result<T, ClientError>>,
+        online: &mut Online,
+    ) -> Result<(), StoreFailed> {
+        let named = match queued {
+            Ok((name, outputs)) => self.apply(outputs, online).await.map(|()| Ok(name))?,
+            Err(error) => Err(ClientError::Input(error)),
+        };
+        let _ = reply.send(named);
         Ok(())
     }
 
@@ -220,6 +253,9 @@ impl Driver {
             Happened::RateLimited(wait) => online.limited = Some(wait),
             Happened::Delivered(Delivery::Envelope(envelope)) => {
                 self.input(Input::Delivered(envelope), online).await?;
+            }
+            Happened::Delivered(Delivery::PrekeysLow(left)) => {
+                self.input(Input::PrekeysLow(left), online).await?;
             }
             Happened::Delivered(Delivery::QueueEmpty) => online.mailbox_emptied = true,
         }

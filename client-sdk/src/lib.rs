@@ -48,6 +48,7 @@ mod attachments;
 mod auth;
 mod backoff;
 mod calls;
+mod channels;
 mod client;
 mod config;
 mod connection;
@@ -57,6 +58,7 @@ mod error;
 mod joining;
 mod link;
 mod register;
+mod server_info;
 mod sessions;
 mod status;
 mod store;
@@ -68,12 +70,13 @@ pub use config::{Config, Roots, StoreKey};
 pub use devices::{Device, PastManifest};
 pub use error::{ClientError, JoinError, OpenError, RegisterError};
 pub use joining::{Granted, Linking};
+pub use server_info::{Registration, ServerInfo, ServerInfoError};
 pub use sessions::DeviceSession;
-pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, DeviceId};
+pub use sottovoce_crypto::statements::{AccountKey, Address, AddressError, ChannelId, DeviceId, Role};
 pub use sottovoce_crypto::{CodeError, LinkingOffer, RecoveryCode};
 pub use sottovoce_engine::{
-    Body, Event, EventId, EventKind, InputError, MAX_BODY_LEN, MessageId, ReceivedMessage, SendFailure,
-    Unreadable,
+    Body, ChannelPost, Event, EventId, EventKind, InputError, MAX_BODY_LEN, MessageId, ReceivedMessage,
+    SendFailure, Unreadable,
 };
 pub use sottovoce_proto::v1::ErrorReason;
 pub use status::Status;

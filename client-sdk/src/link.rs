@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use sottovoce_engine::Refusal;
+use sottovoce_engine::{PrekeysLeft, Refusal};
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -55,6 +55,8 @@ pub(crate) enum Delivery {
     Envelope(v1::Envelope),
     /// Everything that had been waiting has come.
     QueueEmpty,
+    /// The server has few one-time prekeys of this device left.
+    PrekeysLow(PrekeysLeft),
 }
 
 /// Starts a link that lives until nobody listens to it. Told to reconnect, it waits no longer.
@@ -236,8 +238,11 @@ async fn deliver(
             Ok(Some(response)) => match response.event {
                 Some(Event::Envelope(envelope)) => Delivery::Envelope(envelope),
                 Some(Event::QueueEmpty(_)) => Delivery::QueueEmpty,
-                // Counted at every connection anyway; the other is something newer than this version.
-                Some(Event::PrekeysLow(_)) | None => continue,
+                Some(Event::PrekeysLow(low)) => Delivery::PrekeysLow(PrekeysLeft {
+                    one_time: low.one_time_remaining,
+                    one_time_kem: low.one_time_kem_remaining,
+                }),
+                None => continue, // something newer than this version
             },
             Ok(None) => return Broken::Refused(Refused::unavailable()),
             Err(status) => return Broken::Refused(crate::transport::refusal(&status)),

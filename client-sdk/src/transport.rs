@@ -114,6 +114,12 @@ impl Transport {
     }
 }
 
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        refused.because
+    }
+}
+
 impl Refused {
     pub(crate) fn unavailable() -> Self {
         Self {

@@ -1,5 +1,12 @@
 //! Attachments from one client to another, by way of a real server.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failing test is supposed to stop there"
+)]
+
 mod common;
 
 use std::io;

@@ -25,6 +25,8 @@ redacted!(
     v1::SendSealedRequest,
     content::Content,
     content::ManifestView,
+    content::ChannelInvitation,
+    content::SenderKey,
     content::SentCopy,
     content::SessionRenewal,
     content::Text,

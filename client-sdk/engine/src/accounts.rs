@@ -49,9 +49,11 @@ impl Engine {
             self.account_refreshed(address, turn);
             return;
         }
+        self.drive_channels(turn);
         let unneeded = self.peers.get(address).is_some_and(|peer| !peer.pinned)
             && self.outbox.head(address).is_none()
-            && !self.inbox.waits_for(address);
+            && !self.inbox.waits_for(address)
+            && !self.channels_need(address);
         if unneeded {
             self.peers.remove(address);
             self.sessions.forget(address, turn);

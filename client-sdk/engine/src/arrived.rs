@@ -3,7 +3,7 @@
 //! A sealed one names its sender inside, and only this device can open it. That is a claim until the
 //! message decrypts in a session with exactly that device (`crypto/SPEC.md` 14.5).
 
-use sottovoce_crypto::statements::{Address, DeviceId};
+use sottovoce_crypto::statements::{Address, ChannelId, DeviceId};
 use sottovoce_crypto::{OpenedEnvelope, Party, SealedEnvelope};
 use sottovoce_proto::v1;
 
@@ -29,6 +29,8 @@ enum Carried {
     Open(Vec<u8>),
     /// A session message, from whom the envelope says.
     Sealed(OpenedEnvelope),
+    /// A post to a channel, from whom the server says.
+    Post(ChannelId, Vec<u8>),
 }
 
 impl Arrived {
@@ -36,6 +38,11 @@ impl Arrived {
     pub(crate) fn read(id: [u8; 16], envelope: v1::Envelope, own: &Own) -> (Self, Option<Source>) {
         let read = if envelope.ciphertext.len() > MAX_CIPHERTEXT_LEN {
             None
+        } else if !envelope.channel_id.is_empty() {
+            let channel: Option<[u8; 32]> = envelope.channel_id.as_slice().try_into().ok();
+            let post =
+                channel.map(|id| Carried::Post(ChannelId::from_bytes(id), envelope.ciphertext.clone()));
+            open_source(&envelope).zip(post)
         } else if envelope.sender.is_empty() && envelope.sender_device_id.is_empty() {
             unseal(&envelope.ciphertext, own)
         } else {
@@ -56,15 +63,23 @@ impl Arrived {
     /// The version of the sender's own manifest that the envelope speaks of; a claim.
     pub(crate) fn claimed_manifest(&self) -> Option<u64> {
         match &self.carried {
-            Carried::Open(_) => None,
+            Carried::Open(_) | Carried::Post(..) => None,
             Carried::Sealed(opened) => Some(opened.sender().claimed().manifest_version),
+        }
+    }
+
+    /// The channel it is a post to, and the post.
+    pub(crate) fn post(&self) -> Option<(ChannelId, &[u8])> {
+        match &self.carried {
+            Carried::Post(channel, post) => Some((*channel, post)),
+            _ => None,
         }
     }
 
     /// The session message in it.
     pub(crate) fn message(&self) -> &[u8] {
         match &self.carried {
-            Carried::Open(message) => message,
+            Carried::Open(message) | Carried::Post(_, message) => message,
             Carried::Sealed(opened) => opened.message(),
         }
     }
@@ -77,7 +92,7 @@ impl Arrived {
         decrypt: impl FnOnce() -> Option<T>,
     ) -> Result<T, Unreadable> {
         match &self.carried {
-            Carried::Open(_) => decrypt().ok_or(Unreadable::NotAuthentic),
+            Carried::Open(_) | Carried::Post(..) => decrypt().ok_or(Unreadable::NotAuthentic),
             Carried::Sealed(opened) => opened
                 .confirm(them, |_| decrypt().ok_or(()))
                 .map(|(_, decrypted)| decrypted)

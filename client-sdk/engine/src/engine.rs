@@ -6,23 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
-use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, DeviceId};
-use sottovoce_crypto::{AccessKey, AccountMaterial, IdentityKeyPair, VerifiedAccount};
+use sottovoce_crypto::AccountMaterial;
+use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, ChannelId, DeviceId, Roster};
 use sottovoce_proto::v1;
-use zeroize::Zeroizing;
 
-use crate::access::{ACCESS_KEY, OwnAccess};
+use crate::access::OwnAccess;
+use crate::channels::Channel;
 use crate::counters::Counters;
 use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
-use crate::held_session;
 use crate::inbox::Inbox;
 use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
 use crate::outbox::Outbox;
 use crate::own::Own;
 use crate::peers::Peer;
 use crate::prekeys::Prekeys;
-use crate::records::{RecordError, split_key};
 use crate::renew::Renewals;
 use crate::sessions::Sessions;
 use crate::turn::{Purpose, Turn, event_key};
@@ -47,6 +45,7 @@ pub struct Engine {
     /// Addresses whose account is being asked for.
     pub(crate) fetching: BTreeSet<Address>,
     pub(crate) renewals: Renewals,
+    pub(crate) channels: BTreeMap<ChannelId, Channel>,
     /// Our access key; none in a store from before there were any.
     pub(crate) access: Option<OwnAccess>,
     /// Addresses the user wants nothing to do with.
@@ -59,112 +58,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Makes a new account and its first device. The outputs hold the records of the new engine and must
-    /// be persisted before anything else.
-    ///
-    /// # Errors
-    /// [`InputError::Internal`] should the address not be one that can be signed.
-    pub fn create(
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        address: Address,
-    ) -> Result<(Self, Outputs), InputError> {
-        let own = Own::create(rng, address).ok_or(InputError::Internal)?;
-        Self::begin(now, rng, own, &[])
-    }
-
-    /// Makes the engine of a device that was granted a place on an account: `account` names it, and
-    /// `app_data` is what came with the grant. The outputs must be persisted before
-    /// [`joining`](Self::joining) is sent.
-    ///
-    /// # Errors
-    /// [`InputError::NotLinkable`] when the account does not name this device under this key.
-    pub fn join(
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        device_id: DeviceId,
-        identity: IdentityKeyPair,
-        account: VerifiedAccount,
-        app_data: &[u8],
-    ) -> Result<(Self, Outputs), InputError> {
-        let own = Own::joined(None, device_id, identity, account).ok_or(InputError::NotLinkable)?;
-        Self::begin(now, rng, own, app_data)
-    }
-
-    /// Makes the engine of a new device of an account that was recovered. Its other devices are not on the
-    /// account any more.
-    ///
-    /// # Errors
-    /// [`InputError::NotLinkable`] when the account cannot have a further manifest.
-    pub fn recover(
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        material: AccountMaterial,
-    ) -> Result<(Self, Outputs), InputError> {
-        let own = Own::recovered(rng, material).ok_or(InputError::NotLinkable)?;
-        Self::begin(now, rng, own, &[])
-    }
-
-    fn begin(
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        own: Own,
-        app_data: &[u8],
-    ) -> Result<(Self, Outputs), InputError> {
-        let mut engine = Self::with(own, Counters::default());
-        let outputs = engine.turn(now, rng, |engine, turn| {
-            turn.put("own".into(), engine.own.to_record());
-            engine.maintain_prekeys(turn);
-            match app_data.try_into() {
-                Ok(key) => engine.take_access_key(AccessKey::from_secret_bytes(key), turn),
-                Err(_) => engine.maintain_access_key(turn),
-            }
-            engine.know_own_devices(turn);
-            Ok(())
-        })?;
-        Ok((engine, outputs))
-    }
-
-    /// Brings an engine back from all the records it ever gave out and did not delete.
-    ///
-    /// # Errors
-    /// [`RecordError`] when a record is missing, damaged or of an unknown version.
-    pub fn load(records: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Result<Self, RecordError> {
-        let own = Own::from_record(records.get("own").ok_or(RecordError)?)?;
-        let counters = Counters::from_record(records.get(Counters::KEY).ok_or(RecordError)?)?;
-        let mut engine = Self::with(own, counters);
-        for (key, value) in &records {
-            match split_key(key) {
-                ("own" | Counters::KEY, "") => {}
-                (ACCESS_KEY, "") => engine.access = Some(OwnAccess::from_record(value)?),
-                ("blocked", address) => {
-                    let address = Address::parse(address).map_err(|_| RecordError)?;
-                    engine.blocked.insert(address);
-                }
-                ("signed-prekey", id) => engine.prekeys.signed.load(id, value)?,
-                ("last-resort-kem-prekey", id) => engine.prekeys.last_resort.load(id, value)?,
-                ("one-time-prekey", id) => engine.prekeys.one_time.load(id, value)?,
-                ("one-time-kem-prekey", id) => engine.prekeys.one_time_kem.load(id, value)?,
-                ("initial", rest) => engine.prekeys.replays.load(rest, value)?,
-                ("peer", address) => {
-                    let address = Address::parse(address).map_err(|_| RecordError)?;
-                    let peer = Peer::from_record(&address, value)?;
-                    engine.peers.insert(address, peer);
-                }
-                ("session", rest) => engine.sessions.load(rest, value, &records)?,
-                ("skipped-key", rest) => held_session::check_belongs(rest, &records)?,
-                ("outbox", _) => engine.outbox.load(value)?,
-                ("seen", slot) => engine.inbox.load(slot, value)?,
-                ("event", id) => {
-                    let id = id.parse().map(EventId).map_err(|_| RecordError)?;
-                    engine.events.insert(id, EventKind::from_bytes(value)?);
-                }
-                _ => return Err(RecordError),
-            }
-        }
-        Ok(engine)
-    }
-
     /// Deals with one input. See [`Outputs`] for what to do with what comes back.
     ///
     /// # Errors
@@ -193,6 +86,7 @@ impl Engine {
             }
             Input::LinkDevice(offer) => engine.link_device(&offer, turn),
             Input::RevokeDevice(device_id) => engine.revoke_device(device_id, turn),
+            Input::ChangeRoster { channel, change } => engine.change_roster(channel, change, turn),
             Input::TokenReused => {
                 turn.event(EventKind::TokenReused);
                 Ok(())
@@ -212,6 +106,8 @@ impl Engine {
                 engine.maintain_access_key(turn);
                 engine.look_again(turn);
                 engine.look_at_own(turn);
+                engine.look_at_channels(turn);
+                engine.drive_channels(turn);
                 engine.drive_outbox(turn);
                 Ok(())
             }
@@ -223,6 +119,10 @@ impl Engine {
                 engine.delivered(envelope, turn);
                 Ok(())
             }
+            Input::PrekeysLow(left) => {
+                engine.prekeys_left(left, turn);
+                Ok(())
+            }
             Input::Answered { call, answer } => {
                 engine.answered(call, answer, turn);
                 Ok(())
@@ -232,6 +132,7 @@ impl Engine {
                     engine.maintain_prekeys(turn);
                     engine.maintain_access_key(turn);
                     engine.maintain_own_account(turn);
+                    engine.drive_channels(turn);
                     engine.sessions.maintain(turn);
                     engine.look_again(turn);
                     engine.drive_outbox(turn);
@@ -260,6 +161,57 @@ impl Engine {
             Ok(())
         })?;
         Ok((queued.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// Founds a channel, whose owner and only member is this account, and names it.
+    ///
+    /// # Errors
+    /// [`InputError`] when this device keeps as many channels as it may.
+    pub fn create_channel(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(ChannelId, Outputs), InputError> {
+        let mut founded = None;
+        let outputs = self.turn(now, rng, |engine, turn| {
+            founded = Some(engine.found_channel(turn)?);
+            Ok(())
+        })?;
+        Ok((founded.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// Queues a post to a channel, and names it.
+    ///
+    /// # Errors
+    /// [`InputError`] when it cannot be posted as it is; nothing is queued then.
+    pub fn post(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        channel: ChannelId,
+        body: crate::Body,
+    ) -> Result<(MessageId, Outputs), InputError> {
+        let mut queued = None;
+        let outputs = self.turn(now, rng, |engine, turn| {
+            queued = Some(engine.queue_post(channel, body, turn)?);
+            Ok(())
+        })?;
+        Ok((queued.ok_or(InputError::Internal)?, outputs))
+    }
+
+    /// The channels this account is in.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> {
+        let channels = self
+            .channels
+            .values()
+            .filter(|channel| channel.roster().is_some());
+        channels.map(|channel| channel.id)
+    }
+
+    /// Who is in a channel, as this device knows it; none where this account is not.
+    #[must_use]
+    pub fn roster(&self, channel: ChannelId) -> Option<&Roster> {
+        self.channels.get(&channel)?.roster()
     }
 
     /// This account's address.
@@ -357,7 +309,7 @@ impl Engine {
             .collect()
     }
 
-    fn with(own: Own, counters: Counters) -> Self {
+    pub(crate) fn with(own: Own, counters: Counters) -> Self {
         Self {
             own,
             prekeys: Prekeys::default(),
@@ -370,6 +322,7 @@ impl Engine {
             busy: BTreeSet::new(),
             fetching: BTreeSet::new(),
             renewals: Renewals::default(),
+            channels: BTreeMap::new(),
             access: None,
             blocked: BTreeSet::new(),
             looked_again_at: 0,
@@ -380,7 +333,7 @@ impl Engine {
     }
 
     /// Runs one turn and takes over what it leaves behind.
-    fn turn(
+    pub(crate) fn turn(
         &mut self,
         now: u64,
         rng: &mut dyn CryptoRng,
@@ -417,6 +370,7 @@ impl Engine {
         }
         self.busy.clear();
         self.fetching.clear();
+        self.channels.values_mut().for_each(Channel::disconnected);
         self.inbox.disconnected();
     }
 
@@ -437,6 +391,8 @@ impl Engine {
             (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
             (Purpose::Grant, answer) => self.grant_answered(&answer, turn),
             (Purpose::Manifest, answer) => self.manifest_answered(answer, turn),
+            (Purpose::Channels, answer) => self.channels_answered(answer, turn),
+            (Purpose::Channel(id, step), answer) => self.channel_answered(id, step, answer, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
             // Asked again at the next tick or connection.
             (Purpose::Publish(_) | Purpose::Count, _) => {}

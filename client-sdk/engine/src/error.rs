@@ -28,6 +28,18 @@ pub enum InputError {
     /// The offered device is on the account already, or there are too many.
     #[error("the device cannot be linked")]
     NotLinkable,
+    /// There is no such channel, or this account is not in it.
+    #[error("there is no such channel")]
+    NoSuchChannel,
+    /// A change to the channel waits for the server already.
+    #[error("a change to the channel is under way")]
+    ChannelBusy,
+    /// The channel's rules do not allow the change: by this account's role, or because it changes nothing.
+    #[error("the channel's rules do not allow this")]
+    NotAllowed,
+    /// This device is in as many channels as it keeps.
+    #[error("this device is in as many channels as it keeps")]
+    TooManyChannels,
     /// Too many messages wait to be sent already.
     #[error("too many messages are waiting to be sent: try again when some have gone out")]
     OutboxFull,

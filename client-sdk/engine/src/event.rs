@@ -4,7 +4,7 @@
 use core::fmt;
 
 use prost::Message;
-use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, DeviceId};
 use sottovoce_proto::content;
 
 use crate::records::RecordError;
@@ -172,6 +172,62 @@ pub enum EventKind {
     DeviceChangeFailed,
     /// This device is not on its account's newest manifest any more.
     Revoked,
+    /// This account is in a channel.
+    ChannelJoined {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// Who is in a channel has changed.
+    ChannelChanged {
+        /// Which.
+        channel: ChannelId,
+        /// The height of its roster now.
+        height: u64,
+    },
+    /// This account is not in a channel any more.
+    ChannelLeft {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// The server would not have a channel founded or changed.
+    ChannelRefused {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// What the server shows of a channel's roster does not verify. It was not believed.
+    ChannelUnverified {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// A member was shown another roster of a channel than this device, or says so. Nothing is sent there
+    /// until that is settled.
+    ChannelDisputed {
+        /// Which.
+        channel: ChannelId,
+        /// Who says so.
+        by: Address,
+    },
+    /// Two entries of one height, each signed and allowed: the channel has two histories.
+    ChannelForked {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// A post arrived.
+    PostReceived(ChannelPost),
+    /// The server has durably taken a post.
+    PostSent {
+        /// Where to.
+        channel: ChannelId,
+        /// Which message.
+        message_id: MessageId,
+    },
+    /// A post will not be sent.
+    PostFailed {
+        /// Where to.
+        channel: ChannelId,
+        /// Which message.
+        message_id: MessageId,
+    },
     /// A refresh token of this device was used twice: somebody else may have it. The server has ended
     /// that session, and this device has signed in anew.
     TokenReused,
@@ -211,6 +267,23 @@ impl ReceivedMessage {
             Body::Unsupported => None,
         }
     }
+}
+
+/// A post that arrived and was authenticated as its sender's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelPost {
+    /// Where.
+    pub channel: ChannelId,
+    /// Who sent it.
+    pub from: Address,
+    /// From which of their devices.
+    pub device_id: DeviceId,
+    /// The message's name.
+    pub message_id: MessageId,
+    /// When it was sent, by the sender's clock, Unix time in milliseconds.
+    pub sent_at_ms: u64,
+    /// What it says.
+    pub body: Body,
 }
 
 /// Why a message will not be sent.

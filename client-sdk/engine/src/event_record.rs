@@ -1,9 +1,9 @@
 //! Events as records.
 
-use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, DeviceId};
 use zeroize::Zeroizing;
 
-use crate::event::{Body, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
+use crate::event::{Body, ChannelPost, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
 
 impl EventKind {
@@ -70,6 +70,28 @@ impl EventKind {
             }
             Self::DeviceChangeFailed => pack(&[&[13]]),
             Self::Revoked => pack(&[&[14]]),
+            Self::ChannelJoined { channel } => pack(&[&[15], channel.as_bytes()]),
+            Self::ChannelChanged { channel, height } => {
+                pack(&[&[16], channel.as_bytes(), &height.to_be_bytes()])
+            }
+            Self::ChannelLeft { channel } => pack(&[&[17], channel.as_bytes()]),
+            Self::ChannelRefused { channel } => pack(&[&[18], channel.as_bytes()]),
+            Self::ChannelUnverified { channel } => pack(&[&[19], channel.as_bytes()]),
+            Self::ChannelDisputed { channel, by } => {
+                pack(&[&[20], channel.as_bytes(), by.as_str().as_bytes()])
+            }
+            Self::ChannelForked { channel } => pack(&[&[21], channel.as_bytes()]),
+            Self::PostReceived(post) => pack(&[
+                &[22],
+                post.channel.as_bytes(),
+                post.from.as_str().as_bytes(),
+                post.device_id.as_bytes(),
+                &post.message_id.0,
+                &post.sent_at_ms.to_be_bytes(),
+                &post.body.to_bytes(),
+            ]),
+            Self::PostSent { channel, message_id } => pack(&[&[23], channel.as_bytes(), &message_id.0]),
+            Self::PostFailed { channel, message_id } => pack(&[&[24], channel.as_bytes(), &message_id.0]),
         }
     }
 
@@ -147,9 +169,57 @@ impl EventKind {
             }),
             ([13], []) => Ok(Self::DeviceChangeFailed),
             ([14], []) => Ok(Self::Revoked),
+            ([15], [channel]) => Ok(Self::ChannelJoined {
+                channel: channel_of(channel)?,
+            }),
+            ([16], [channel, height]) => Ok(Self::ChannelChanged {
+                channel: channel_of(channel)?,
+                height: u64_of(height)?,
+            }),
+            ([17], [channel]) => Ok(Self::ChannelLeft {
+                channel: channel_of(channel)?,
+            }),
+            ([18], [channel]) => Ok(Self::ChannelRefused {
+                channel: channel_of(channel)?,
+            }),
+            ([19], [channel]) => Ok(Self::ChannelUnverified {
+                channel: channel_of(channel)?,
+            }),
+            ([20], [channel, by]) => Ok(Self::ChannelDisputed {
+                channel: channel_of(channel)?,
+                by: address(by)?,
+            }),
+            ([21], [channel]) => Ok(Self::ChannelForked {
+                channel: channel_of(channel)?,
+            }),
+            ([22], [channel, from, device_id, message_id, sent_at_ms, body]) => {
+                Ok(Self::PostReceived(ChannelPost {
+                    channel: channel_of(channel)?,
+                    from: address(from)?,
+                    device_id: DeviceId::from_slice(device_id).map_err(|_| RecordError)?,
+                    message_id: MessageId(id16(message_id)?),
+                    sent_at_ms: u64_of(sent_at_ms)?,
+                    body: Body::from_bytes(body)?,
+                }))
+            }
+            ([23], [channel, message_id]) => Ok(Self::PostSent {
+                channel: channel_of(channel)?,
+                message_id: MessageId(id16(message_id)?),
+            }),
+            ([24], [channel, message_id]) => Ok(Self::PostFailed {
+                channel: channel_of(channel)?,
+                message_id: MessageId(id16(message_id)?),
+            }),
             _ => Err(RecordError),
         }
     }
+}
+
+fn channel_of(bytes: &[u8]) -> Result<ChannelId, RecordError> {
+    bytes
+        .try_into()
+        .map(ChannelId::from_bytes)
+        .map_err(|_| RecordError)
 }
 
 fn devices_to_bytes(devices: &[DeviceId]) -> Vec<u8> {

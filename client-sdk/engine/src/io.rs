@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sottovoce_crypto::LinkingOffer;
-use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
+use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, DeviceId, RosterChange};
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
@@ -50,6 +50,13 @@ pub enum Input {
     LinkDevice(Box<LinkingOffer>),
     /// The app's user wants a device off this account.
     RevokeDevice(DeviceId),
+    /// The app's user changes who is in a channel, and as what: adds, removes, bans, leaves, and so on.
+    ChangeRoster {
+        /// Which channel.
+        channel: ChannelId,
+        /// How.
+        change: RosterChange,
+    },
     /// The server says that a refresh token was used a second time, and has ended the session.
     TokenReused,
     /// The device is registered: the server has answered the request of [`Engine::registration`].
@@ -62,6 +69,8 @@ pub enum Input {
     Disconnected,
     /// The mailbox stream delivered an envelope.
     Delivered(v1::Envelope),
+    /// The server says, unasked, how many one-time prekeys it has left: few.
+    PrekeysLow(PrekeysLeft),
     /// A call was answered.
     Answered {
         /// Which one.
@@ -106,6 +115,16 @@ pub enum Call {
     UpdateManifest(v1::UpdateManifestRequest),
     /// `AccountService.PutLinkingGrant`
     PutLinkingGrant(v1::PutLinkingGrantRequest),
+    /// `ChannelService.CreateChannel`
+    CreateChannel(v1::CreateChannelRequest),
+    /// `ChannelService.AppendRosterEntry`
+    AppendRosterEntry(v1::AppendRosterEntryRequest),
+    /// `ChannelService.GetRosterEntries`
+    GetRosterEntries(v1::GetRosterEntriesRequest),
+    /// `ChannelService.ListChannels`
+    ListChannels(v1::ListChannelsRequest),
+    /// `ChannelService.Post`
+    Post(v1::PostRequest),
     /// `MailboxService.Send`
     Send(v1::SendRequest),
     /// `MailboxService.SendSealed`
@@ -158,6 +177,16 @@ pub enum Reply {
     ManifestTaken,
     /// To [`Call::PutLinkingGrant`].
     GrantLeft,
+    /// To [`Call::CreateChannel`].
+    ChannelCreated,
+    /// To [`Call::AppendRosterEntry`].
+    EntryTaken,
+    /// To [`Call::GetRosterEntries`].
+    Entries(v1::GetRosterEntriesResponse),
+    /// To [`Call::ListChannels`].
+    Channels(v1::ListChannelsResponse),
+    /// To [`Call::Post`].
+    Posted,
     /// To [`Call::Send`] and [`Call::SendSealed`].
     Sent(v1::SendResponse),
     /// To [`Call::Acknowledge`].

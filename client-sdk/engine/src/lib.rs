@@ -32,6 +32,10 @@
 mod access;
 mod accounts;
 mod arrived;
+mod begin;
+mod channel_entries;
+mod channel_roster;
+mod channels;
 mod codec;
 mod counters;
 mod engine;
@@ -47,6 +51,8 @@ mod outbox;
 mod own;
 mod own_account;
 mod peers;
+mod post;
+mod posts;
 mod prekeys;
 mod receive;
 mod records;
@@ -62,6 +68,8 @@ mod wire;
 pub use codec::MAX_BODY_LEN;
 pub use engine::Engine;
 pub use error::InputError;
-pub use event::{Body, Event, EventId, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
+pub use event::{
+    Body, ChannelPost, Event, EventId, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable,
+};
 pub use io::{Call, CallId, Input, Outputs, PrekeysLeft, Refusal, Reply, Route};
 pub use records::RecordError;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sottovoce_crypto::statements::Address;
+use sottovoce_crypto::statements::{Address, ChannelId};
 use zeroize::Zeroizing;
 
 use crate::event::MessageId;
@@ -111,6 +111,12 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, message: Outgoing) {
         self.0.entry(message.to.clone()).or_default().push_back(message);
+    }
+
+    /// Whether a sender key of this channel is still on its way: posts under it come after it.
+    pub(crate) fn holds_key_for(&self, channel: ChannelId) -> bool {
+        let is_key = |message: &Outgoing| matches!(message.said, Said::SenderKey(of, _) if of == channel);
+        self.0.values().flatten().any(is_key)
     }
 
     /// The message that is next for a recipient.

@@ -235,7 +235,7 @@ impl Own {
             None
         } else {
             let secret = secret32(account_keys)?;
-            Some(AccountKeyPair::from_secret_bytes(&*secret).map_err(|_| RecordError)?)
+            Some(AccountKeyPair::from_secret_bytes(&secret).map_err(|_| RecordError)?)
         };
         let identity = IdentityKeyPair::from_secret_bytes(&*secret32(identity)?).map_err(|_| RecordError)?;
         let address = Address::parse(&text(address)?).map_err(|_| RecordError)?;

@@ -156,6 +156,9 @@ impl Engine {
         self.own.take_up(account.clone());
         turn.put("own".into(), self.own.to_record());
         self.know_own_devices(turn);
+        if after.iter().any(|id| !before.contains(id)) {
+            self.invite_own_devices(turn);
+        }
         turn.event(EventKind::DevicesChanged {
             added: after.iter().filter(|id| !before.contains(id)).copied().collect(),
             removed: before.iter().filter(|id| !after.contains(id)).copied().collect(),

@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 use crate::arrived::Arrived;
 use crate::codec::{self, Decoded};
 use crate::engine::Engine;
-use crate::event::{EventKind, MessageId, ReceivedMessage, Unreadable};
+use crate::event::{ChannelPost, EventKind, MessageId, ReceivedMessage, Unreadable};
 use crate::inbox::{Source, UNACKNOWLEDGED_LIMIT};
 use crate::peers::{Arrival, Peer};
+use crate::posts::OpenedPost;
 use crate::said::Said;
 use crate::turn::Turn;
 
@@ -23,6 +24,8 @@ use crate::turn::Turn;
 enum Opened {
     /// A message, authenticated.
     Message(Decoded),
+    /// A post to a channel, authenticated.
+    Post(ChannelPost),
     /// Nothing that will ever be readable.
     Unreadable(Unreadable),
     /// The sender's account has to be looked up, or its changed key accepted, first.
@@ -85,6 +88,12 @@ impl Engine {
                 self.received(&source, message, turn);
                 self.finish(&arrived, Ok(()), turn);
             }
+            Opened::Post(post) => {
+                if !self.blocked.contains(&post.from) {
+                    turn.event(EventKind::PostReceived(post));
+                }
+                self.finish(&arrived, Ok(()), turn);
+            }
             Opened::Unreadable(reason) => self.finish(&arrived, Err(reason), turn),
             Opened::Wait => {
                 self.inbox.wait(source, arrived);
@@ -98,6 +107,13 @@ impl Engine {
         let (sender, device_id) = source;
         if *source == (self.own.party.address.clone(), self.own.party.device_id) {
             return Opened::Unreadable(Unreadable::UnknownDevice);
+        }
+        if let Some((channel, post)) = arrived.post() {
+            return match self.open_post(source, channel, post, turn) {
+                OpenedPost::Post(post) => Opened::Post(post),
+                OpenedPost::Unreadable(reason) => Opened::Unreadable(reason),
+                OpenedPost::Wait => Opened::Wait,
+            };
         }
         let Ok(message) = SessionMessage::decode(arrived.message()) else {
             return Opened::Unreadable(Unreadable::Malformed);
@@ -179,9 +195,6 @@ impl Engine {
             // A late message may hold a key that a newer one has replaced.
             self.note_access_key(&from, message.access_key, turn);
         }
-        if self.is_own(&from) {
-            return self.received_from_own(message.sent_at_ms, message.said, turn);
-        }
         if self.blocked.contains(&from) {
             return;
         }
@@ -192,20 +205,24 @@ impl Engine {
                 count,
             });
         }
-        if let Said::App(body) = message.said {
-            turn.event(EventKind::MessageReceived(ReceivedMessage {
+        match message.said {
+            Said::SenderKey(_, distribution) => self.sender_key_came(source, &distribution, turn),
+            Said::Invitation(invitation) => self.invited(&from, &invitation, turn),
+            said if self.is_own(&from) => Self::received_from_own(message.sent_at_ms, said, turn),
+            Said::App(body) => turn.event(EventKind::MessageReceived(ReceivedMessage {
                 from,
                 device_id,
                 message_id: MessageId(message.message_id),
                 sent_at_ms: message.sent_at_ms,
                 late: arrival == Arrival::Late,
                 body,
-            }));
+            })),
+            Said::Renewal | Said::Copy { .. } => {}
         }
     }
 
     /// What another device of this account says is for this one alone, but for copies of what it sent.
-    fn received_from_own(&self, sent_at_ms: u64, said: Said, turn: &mut Turn<'_>) {
+    fn received_from_own(sent_at_ms: u64, said: Said, turn: &mut Turn<'_>) {
         if let Said::Copy { to, message_id, body } = said {
             turn.event(EventKind::MessageSynced {
                 to,

@@ -16,6 +16,11 @@
 //! | `skipped-key/<address>/<device>/<digest>/<key>` | one skipped key of that session |
 //! | `outbox/<number>` | a message not yet taken by the server |
 //! | `seen/<slot>` | the id of an envelope already dealt with |
+//! | `channel/<id>` | a channel: its roster, what is open about it, an entry of ours on its way |
+//! | `sender-key/<channel>` | our sender key for a channel, and who has it |
+//! | `member-key/<channel>/<address>/<device>/<key>` | a member's sender key |
+//! | `member-key-skipped/<channel>/<address>/<device>/<key>/<message>` | one skipped message key of it |
+//! | `post/<number>` | a post not yet taken by the server |
 //! | `event/<id>` | an event the app has not acknowledged |
 //!
 //! A value is a version byte, then each field with its length before it in four bytes, big-endian.

@@ -1,8 +1,10 @@
 //! What a message on its way says: the app's words, or something between the devices themselves.
 
 use prost::Message;
-use sottovoce_crypto::statements::Address;
-use sottovoce_proto::content::{Content, SentCopy, SessionRenewal, content};
+use sottovoce_crypto::SenderKeyDistribution;
+use sottovoce_crypto::statements::{Address, ChannelId};
+use sottovoce_proto::content::{ChannelInvitation, Content, SenderKey, SentCopy, SessionRenewal, content};
+use zeroize::Zeroizing;
 
 use crate::event::{Body, MessageId};
 use crate::records::RecordError;
@@ -20,6 +22,10 @@ pub(crate) enum Said {
         message_id: MessageId,
         body: Body,
     },
+    /// This device's sender key for a channel.
+    SenderKey(ChannelId, Zeroizing<Vec<u8>>),
+    /// A channel that the recipient is in.
+    Invitation(Vec<u8>),
 }
 
 impl Said {
@@ -37,6 +43,12 @@ impl Said {
                 message_id: message_id.0.to_vec(),
                 content: body.to_bytes(),
             }),
+            Self::SenderKey(_, distribution) => content::Body::SenderKey(SenderKey {
+                distribution: distribution.to_vec(),
+            }),
+            Self::Invitation(invitation) => content::Body::ChannelInvitation(ChannelInvitation {
+                invitation: invitation.clone(),
+            }),
         })
     }
 
@@ -49,6 +61,13 @@ impl Said {
                 message_id: MessageId(copy.message_id.try_into().ok()?),
                 body: Body::from_bytes(&copy.content).ok()?,
             },
+            Some(content::Body::SenderKey(key)) => {
+                let channel = SenderKeyDistribution::decode(&key.distribution)
+                    .ok()?
+                    .channel_id();
+                Self::SenderKey(channel, Zeroizing::new(key.distribution))
+            }
+            Some(content::Body::ChannelInvitation(invited)) => Self::Invitation(invited.invitation),
             body => Self::App(Body::from_content(body)),
         })
     }

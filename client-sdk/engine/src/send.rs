@@ -280,6 +280,7 @@ impl Engine {
             }
             peer.persist(turn);
         }
+        self.key_gone_out(&message.said, turn);
         if message.said.is_the_apps() {
             turn.event(EventKind::MessageSent {
                 to: to.clone(),
@@ -307,6 +308,7 @@ impl Engine {
             return false;
         };
         turn.delete(message.key());
+        self.key_gone_out(&message.said, turn);
         if message.said.is_the_apps() {
             let (to, message_id) = (to.clone(), message.message_id);
             turn.event(EventKind::MessageFailed {
@@ -316,6 +318,13 @@ impl Engine {
             });
         }
         true
+    }
+
+    /// A sender key is on its way, or never will be: what waits for it goes on.
+    fn key_gone_out(&mut self, said: &Said, turn: &mut Turn<'_>) {
+        if let Said::SenderKey(channel, _) = said {
+            self.drive_channel(*channel, turn);
+        }
     }
 
     /// What was encrypted for devices that no longer count is encrypted again, under a new id: under the

@@ -2,7 +2,7 @@
 
 use rand_core::CryptoRng;
 use sottovoce_crypto::AccessKey;
-use sottovoce_crypto::statements::{Address, DeviceId};
+use sottovoce_crypto::statements::{Address, ChannelId, DeviceId};
 use zeroize::Zeroizing;
 
 use crate::counters::Counters;
@@ -42,8 +42,21 @@ pub(crate) enum Purpose {
     Grant,
     /// To have the account's next manifest taken up.
     Manifest,
+    /// To learn which channels there are.
+    Channels,
+    /// For one channel.
+    Channel(ChannelId, ChannelCall),
     /// To have envelopes deleted.
     Acknowledge,
+}
+
+/// What a call for a channel does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelCall {
+    Create,
+    Fetch,
+    Append,
+    Post,
 }
 
 impl<'r> Turn<'r> {
@@ -91,6 +104,7 @@ impl Purpose {
     pub(crate) fn concerns(&self, address: &Address) -> bool {
         match self {
             Self::Account(of) | Self::Bundles(of, _) | Self::Renewal(of, _) | Self::Send(of) => of == address,
+            Self::Channels | Self::Channel(..) => false,
             Self::Publish(_)
             | Self::Count
             | Self::AccessKey(_)

@@ -66,6 +66,11 @@ pub(crate) fn account_from_bytes(address: &Address, bytes: &[u8]) -> Result<Veri
     )
 }
 
+/// Reads a statement the server shows; who signed it is not checked by this.
+pub(crate) fn read_signed<S: Statement>(message: &v1::SignedStatement) -> Result<Signed<S>, NotVerified> {
+    to_signed(Some(message))
+}
+
 /// A signed statement to be kept.
 pub(crate) fn signed_to_bytes<S>(signed: &Signed<S>) -> Vec<u8> {
     from_signed(signed).encode_to_vec()

@@ -55,10 +55,11 @@ fn linked(world: &mut World, primary: usize) -> usize {
 fn synced(world: &World, node: usize) -> Vec<String> {
     let told = world.nodes[node].told.values();
     told.filter_map(|kind| match kind {
-        EventKind::MessageSynced { to, body, .. } => match body {
-            Body::Text(text) => Some(format!("{to}: {text}")),
-            _ => None,
-        },
+        EventKind::MessageSynced {
+            to,
+            body: Body::Text(text),
+            ..
+        } => Some(format!("{to}: {text}")),
         _ => None,
     })
     .collect()

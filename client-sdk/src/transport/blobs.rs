@@ -6,7 +6,7 @@ use sottovoce_engine::Refusal;
 use sottovoce_proto::v1;
 use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Streaming};
 
 use super::{MAX_MESSAGE_LEN, Token, Transport, answer, refusal, signed_in, timed};
 
@@ -22,7 +22,7 @@ impl Transport {
         request: v1::BeginUploadRequest,
         token: &Token,
     ) -> Result<v1::BeginUploadResponse, Refusal> {
-        answered(self.blobs().begin_upload(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().begin_upload(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn upload_part(
@@ -30,7 +30,7 @@ impl Transport {
         request: v1::UploadPartRequest,
         token: &Token,
     ) -> Result<v1::UploadPartResponse, Refusal> {
-        answered(self.blobs().upload_part(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().upload_part(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn finish_upload(
@@ -38,7 +38,7 @@ impl Transport {
         request: v1::FinishUploadRequest,
         token: &Token,
     ) -> Result<v1::FinishUploadResponse, Refusal> {
-        answered(self.blobs().finish_upload(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().finish_upload(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn retain_blob(
@@ -46,7 +46,7 @@ impl Transport {
         request: v1::RetainBlobRequest,
         token: &Token,
     ) -> Result<v1::RetainBlobResponse, Refusal> {
-        answered(self.blobs().retain_blob(signed_in(timed(request), token))).await
+        Ok(answer(self.blobs().retain_blob(signed_in(timed(request), token))).await?)
     }
 
     pub(crate) async fn release_blob(
@@ -54,28 +54,25 @@ impl Transport {
         request: v1::ReleaseBlobRequest,
         token: &Token,
     ) -> Result<(), Refusal> {
-        answered(self.blobs().release_blob(signed_in(timed(request), token)))
+        answer(self.blobs().release_blob(signed_in(timed(request), token)))
             .await
             .map(drop)
+            .map_err(Refusal::from)
     }
 
     /// Carries no token: the server need not know who reads what.
     pub(crate) async fn download_blob(&self, request: v1::DownloadBlobRequest) -> Result<Pieces, Refusal> {
-        let mut client = self.blobs().max_decoding_message_size(MAX_MESSAGE_LEN);
+        let mut client = BlobServiceClient::new(self.anonymous()).max_decoding_message_size(MAX_MESSAGE_LEN);
         // Only the headers are waited for here; a large blob takes longer than a call may.
-        answered(client.download_blob(Request::new(request)))
+        answer(client.download_blob(Request::new(request)))
             .await
             .map(Pieces)
+            .map_err(Refusal::from)
     }
 
     fn blobs(&self) -> BlobServiceClient<Channel> {
         BlobServiceClient::new(self.channel.clone())
     }
-}
-
-/// How long to wait is this module's own to say.
-async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Refusal> {
-    answer(call).await.map_err(|refused| refused.because)
 }
 
 impl Pieces {

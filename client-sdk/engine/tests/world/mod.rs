@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
+pub(crate) mod model_channels;
 pub(crate) mod model_server;
 pub(crate) mod scripted;
 
@@ -256,7 +257,7 @@ impl World {
         self.nodes[node].disk.len()
     }
 
-    fn take(&mut self, node: usize, outputs: Outputs, fate: Fate) {
+    pub(crate) fn take(&mut self, node: usize, outputs: Outputs, fate: Fate) {
         let this = &mut self.nodes[node];
         if fate != Fate::LostBeforePersisting {
             for (key, value) in outputs.records {

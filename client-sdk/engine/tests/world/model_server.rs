@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::model_channels::ModelChannels;
 use sottovoce_crypto::statements::{
     AccessKeyHash, DeviceBinding, DeviceId, DeviceManifest, KemPrekey, Signed,
 };
@@ -22,6 +23,9 @@ pub(crate) struct ModelServer {
     pub(crate) sealed: usize,
     /// The next sealed send is refused for this.
     pub(crate) refuse_next: Option<ErrorReason>,
+    pub(crate) channels: ModelChannels,
+    /// The newest post, as it was handed out.
+    pub(crate) last_post: Option<v1::Envelope>,
     /// Grants left, by the device they are for.
     pub(crate) grants: BTreeMap<Vec<u8>, Vec<u8>>,
     sealed_receipts: BTreeMap<(Vec<u8>, Vec<u8>), (v1::SendSealedRequest, v1::SendResponse)>,
@@ -109,6 +113,14 @@ impl ModelServer {
                 self.access_keys.insert(address, hash);
                 Ok(Reply::AccessKeySet)
             }
+            Call::CreateChannel(request) => self.channels.create(&request),
+            Call::AppendRosterEntry(request) => self.channels.append(&request),
+            Call::GetRosterEntries(request) => {
+                let address = self.devices[&caller].address.clone();
+                self.channels.entries(&address, &request)
+            }
+            Call::ListChannels(_) => Ok(self.channels.list(&self.devices[&caller].address)),
+            Call::Post(request) => self.post(caller, now, request),
             Call::UpdateManifest(request) => self.update_manifest(&request),
             Call::PutLinkingGrant(request) => {
                 self.grants.insert(request.device_id, request.grant);
@@ -229,6 +241,34 @@ impl ModelServer {
                 .clone_from(&address);
         }
         Ok(Reply::ManifestTaken)
+    }
+
+    /// One ciphertext for every device of every member but the calling one.
+    fn post(&mut self, caller: DeviceId, now: u64, request: v1::PostRequest) -> Result<Reply, Refusal> {
+        let sender = self.devices[&caller].address.clone();
+        let name = (caller, request.client_message_id.clone());
+        if !self.channels.posted.contains(&name) {
+            let members = self.channels.post(&sender, &request)?;
+            let devices = self.devices.iter();
+            let to: Vec<DeviceId> = devices
+                .filter(|(id, device)| **id != caller && members.contains(&device.address))
+                .map(|(id, _)| *id)
+                .collect();
+            for device_id in to {
+                let envelope = v1::Envelope {
+                    sender: sender.clone(),
+                    sender_device_id: caller.as_bytes().to_vec(),
+                    ciphertext: request.ciphertext.clone(),
+                    received_at_ms: now,
+                    channel_id: request.channel_id.clone(),
+                    ..Default::default()
+                };
+                self.last_post = Some(envelope.clone());
+                self.inject(device_id, envelope);
+            }
+            self.channels.posted.insert(name);
+        }
+        Ok(Reply::Posted)
     }
 
     fn admits(&self, address: &str, key: &[u8]) -> bool {

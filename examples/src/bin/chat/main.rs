@@ -111,6 +111,12 @@ async fn talk(client: &Client, events: &mut Events, with: &Address) -> Fallible<
                 match *status.borrow_and_update() {
                     Status::Offline => println!("  . offline: what you write is kept and sent later"),
                     Status::CaughtUp => println!("  . connected"),
+                    Status::Displaced => return Err("another client uses a copy of this store".into()),
+                    Status::Revoked => return Err("this device is not on its account any more".into()),
+                    Status::Blocked | Status::DeviceBlocked => println!("  . blocked by the operator"),
+                    Status::RateLimited(wait) | Status::Throttled(wait) => {
+                        println!("  . too fast for the server: goes on in {} s", wait.as_secs());
+                    }
                     _ => {}
                 }
             }
