@@ -265,6 +265,8 @@ async fn secrets_of(store: &Path) -> BTreeMap<String, Vec<u8>> {
         if name.ends_with(": own") {
             secrets.insert(format!("{name}, account"), fields[3].to_vec());
             secrets.insert(format!("{name}, device"), fields[4].to_vec());
+        } else if name.ends_with(": access-key") {
+            secrets.insert(name, fields[0][2..34].to_vec());
         } else if name.contains(": signed-prekey/") {
             secrets.insert(name, fields[0][2..34].to_vec());
         } else if name.contains(": one-time-prekey/") {
@@ -289,6 +291,8 @@ fn fields(mut rest: &[u8]) -> Vec<&[u8]> {
 fn everything_in(folder: &Path) -> Vec<u8> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
     entries
+        // The socket that commands come in by holds nothing.
+        .filter(|entry| entry.file_type().expect("it has one").is_file())
         .flat_map(|entry| std::fs::read(entry.path()).expect("a file"))
         .collect()
 }
