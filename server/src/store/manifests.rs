@@ -232,8 +232,10 @@ pub(super) async fn find(conn: &mut Conn<'_>, address: &Address) -> Result<Optio
     Ok(row.map(|(account,)| account))
 }
 
+type NewestRow = (Vec<u8>, Vec<u8>, Vec<u8>, i64);
+
 async fn load(conn: &mut Conn<'_>, account: i64, lock: &str) -> Result<Option<Standing>, sqlx::Error> {
-    let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>, i64)> = sql(format!(
+    let row: Option<NewestRow> = sql(format!(
         "SELECT account_key, manifest_statement, manifest_signature, manifest_version FROM accounts \
          WHERE id = $1{lock}"
     ))

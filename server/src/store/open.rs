@@ -138,7 +138,7 @@ pub(crate) async fn connect_postgres(
         .connect_with(options.clone())
         .await?;
     let writer = Reconnecting::new(options).await?;
-    Ok((Pool::Postgres(readers), Connection::Postgres(writer)))
+    Ok((Pool::Postgres(readers), Connection::Postgres(Box::new(writer))))
 }
 
 #[cfg(unix)]

@@ -20,7 +20,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 
 use sottovoce_statements::DeviceId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use super::db::{Conn, sql};
 use super::deposit::Deposit;
 use super::mailbox::Acknowledge;
 use crate::hub::{Hub, News};
-use job::{Job, Queued, Verdict};
+use job::{Answer, Job, Queued, Verdict};
 
 pub(crate) use connection::{Connection, Reconnecting};
 pub(crate) use job::Waiting;
@@ -55,6 +55,9 @@ pub(crate) trait Write: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Output, WriteError<Self::Refusal>>> + Send;
 }
 
+/// What became of each of several changes, in their order.
+pub(crate) type Decided<W> = Vec<Result<<W as WriteTogether>::Output, <W as WriteTogether>::Refusal>>;
+
 /// A kind of change so frequent that all of a batch are made by one set of queries.
 pub(crate) trait WriteTogether: Send + Sync + Sized + 'static {
     type Output: Send + 'static;
@@ -64,7 +67,7 @@ pub(crate) trait WriteTogether: Send + Sync + Sized + 'static {
     fn apply_all(
         changes: &[&Self],
         tx: &mut Tx<'_>,
-    ) -> impl Future<Output = Result<Vec<Result<Self::Output, Self::Refusal>>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Decided<Self>, sqlx::Error>> + Send;
 
     /// Wraps it for the queue.
     fn queue(waiting: Waiting<Self>) -> Task;
@@ -118,7 +121,7 @@ impl<R> From<sqlx::Error> for WriteError<R> {
 /// What waits for the writer.
 pub(crate) enum Task {
     Change(Box<dyn Job>),
-    Deposit(Waiting<Deposit>),
+    Deposit(Box<Waiting<Deposit>>),
     Acknowledge(Waiting<Acknowledge>),
 }
 
@@ -189,9 +192,7 @@ impl Writer {
 }
 
 /// A change that has its place in the queue.
-pub(crate) struct Pending<W: WriteTogether>(
-    Option<oneshot::Receiver<Result<W::Output, WriteError<W::Refusal>>>>,
-);
+pub(crate) struct Pending<W: WriteTogether>(Option<Answer<W::Output, W::Refusal>>);
 
 impl<W: WriteTogether> Pending<W> {
     /// Returns once the change is durable, or not made.
@@ -301,7 +302,7 @@ async fn apply(tx: &mut Tx<'_>, batch: &mut [Task]) -> Result<(), sqlx::Error> {
     for task in batch {
         match task {
             Task::Change(job) => apply_one(tx, job).await?,
-            Task::Deposit(waiting) => deposits.push(waiting),
+            Task::Deposit(waiting) => deposits.push(&mut **waiting),
             Task::Acknowledge(waiting) => acknowledgements.push(waiting),
         }
     }

@@ -112,7 +112,7 @@ impl WriteTogether for Deposit {
     }
 
     fn queue(waiting: Waiting<Self>) -> Task {
-        Task::Deposit(waiting)
+        Task::Deposit(Box::new(waiting))
     }
 }
 

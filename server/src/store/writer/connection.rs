@@ -9,7 +9,7 @@ use crate::store::db::{Conn, in_time, sql};
 #[derive(Debug)]
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(Reconnecting),
+    Postgres(Box<Reconnecting>),
 }
 
 /// A connection that is made anew after the database has been away.

@@ -8,6 +8,9 @@ use super::{Task, Tx, Write, WriteError, WriteTogether};
 
 type Outcome<T, R> = Result<T, WriteError<R>>;
 
+/// Where the caller hears what became of its change.
+pub(super) type Answer<T, R> = oneshot::Receiver<Outcome<T, R>>;
+
 /// A change of any kind.
 pub(crate) trait Job: Send {
     fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
@@ -32,7 +35,7 @@ pub(super) struct Queued<W: Write> {
 }
 
 impl<W: Write> Queued<W> {
-    pub(super) fn new(write: W) -> (Self, oneshot::Receiver<Outcome<W::Output, W::Refusal>>) {
+    pub(super) fn new(write: W) -> (Self, Answer<W::Output, W::Refusal>) {
         let (reply, answer) = oneshot::channel();
         let queued = Self {
             write,
@@ -84,7 +87,7 @@ pub(crate) struct Waiting<W: WriteTogether> {
 }
 
 impl<W: WriteTogether> Waiting<W> {
-    pub(super) fn new(change: W) -> (Self, oneshot::Receiver<Outcome<W::Output, W::Refusal>>) {
+    pub(super) fn new(change: W) -> (Self, Answer<W::Output, W::Refusal>) {
         let (reply, answer) = oneshot::channel();
         let waiting = Self {
             change,
