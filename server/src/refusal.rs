@@ -2,7 +2,6 @@
 //! details. PROTOCOL.md has the same table for those who read it from outside.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::time::Duration;
 
 use prost::Message;
@@ -141,14 +140,6 @@ impl From<Refusal> for Status {
         Self::with_details(code, message, details.encode_to_vec().into())
     }
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(code_and_message(self.reason).1)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 impl From<ReadError> for Refusal {
     fn from(_: ReadError) -> Self {

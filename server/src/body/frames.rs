@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -56,7 +55,7 @@ impl Frames {
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         loop {
-            if let Some(message) = self.whole().map_err(said)? {
+            if let Some(message) = self.whole()? {
                 self.deadline = None;
                 return Poll::Ready(Ok(Some(message)));
             }
@@ -64,7 +63,7 @@ impl Frames {
                 return Poll::Ready(if self.bytes.is_empty() {
                     Ok(None)
                 } else {
-                    Err(said(Refusal::field("request")))
+                    Err(Refusal::field("request").into())
                 });
             };
             self.bytes.extend_from_slice(&frame);
@@ -92,7 +91,7 @@ impl Frames {
                         .deadline
                         .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
                     ready!(deadline.as_mut().poll(cx));
-                    return Poll::Ready(Err(said(Refusal::because(ErrorReason::DeadlineExceeded))));
+                    return Poll::Ready(Err(Refusal::because(ErrorReason::DeadlineExceeded).into()));
                 }
             }
         }
@@ -114,13 +113,6 @@ impl http_body::Body for Frames {
         self.ended = !matches!(message, Ok(Some(_)));
         Poll::Ready(message.transpose().map(|message| message.map(Frame::data)))
     }
-}
-
-/// A status that still holds the refusal: whoever reads the messages tells it to the client.
-fn said(refusal: Refusal) -> Status {
-    let mut status = Status::from(refusal.clone());
-    status.set_source(Arc::new(refusal));
-    status
 }
 
 #[cfg(test)]

@@ -108,6 +108,7 @@ async fn a_device_with_all_its_receipts_sends_nothing_new_until_some_are_forgott
     let server = TestServer::start_in(folder, |config| {
         config.limits.max_receipts_per_device = 3;
         config.limits.receipt_lifetime = Duration::ZERO;
+        config.limits.sweep_interval = Duration::from_millis(50);
     })
     .await;
     let clients = server.connect().await;

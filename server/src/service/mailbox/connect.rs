@@ -8,7 +8,6 @@
 //!
 //! A client that does not read its frames is not read from either: what is held for it is bounded.
 
-use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,10 +17,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use sottovoce_proto::v1::connect_request::Frame as Asked;
 use sottovoce_proto::v1::connect_response::Frame;
-use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, QueueEmpty, SendResult};
+use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, ErrorReason, QueueEmpty, SendResult};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
+use tonic_types::StatusExt;
 
 use super::{read_acknowledgement, result};
 use crate::app::App;
@@ -141,12 +141,20 @@ impl Course {
     }
 }
 
-/// Why a frame was not read: what was said when its bytes came, or that they are no frame.
+/// Why a frame was not read: what was said when its bytes came, or that they are no frame. On its way
+/// here the refusal has become a status.
 fn unread(status: &Status) -> Refusal {
-    let said = status
-        .source()
-        .and_then(|source| source.downcast_ref::<Refusal>());
-    said.cloned().unwrap_or_else(|| Refusal::field("request"))
+    let Some(said) = status.get_details_error_info() else {
+        return Refusal::field("request");
+    };
+    let limit = said.metadata.get("limit").and_then(|limit| limit.parse().ok());
+    let field = said.metadata.get("field").map(String::as_str);
+    match (said.reason.as_str(), field, limit) {
+        ("TOO_LARGE", Some("request.fields"), Some(limit)) => Refusal::too_large("request.fields", limit),
+        ("TOO_LARGE", _, Some(limit)) => Refusal::too_large("request", limit),
+        ("DEADLINE_EXCEEDED", ..) => Refusal::because(ErrorReason::DeadlineExceeded),
+        _ => Refusal::field("request"),
+    }
 }
 
 fn to_frame(event: Event) -> Frame {
