@@ -274,9 +274,7 @@ async fn a_device_that_is_signed_out_is_out() {
         .into_inner();
     assert!(stream.message().await.unwrap().is_some());
     done(folder.path(), &["device", "revoke", &alice.id.to_string()]).await;
-    let ended = tokio::time::timeout(Duration::from_secs(5), stream.message())
-        .await
-        .unwrap();
+    let ended = timeout(Duration::from_secs(5), stream.message()).await.unwrap();
     assert_eq!(crate::common::reason(&ended.unwrap_err()), "TOKEN_INVALID");
     let again = clients.mailbox.clone().subscribe(request()).await.unwrap_err();
     assert_eq!(crate::common::reason(&again), "TOKEN_INVALID");
