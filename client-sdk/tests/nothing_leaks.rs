@@ -265,9 +265,7 @@ async fn secrets_of(store: &Path) -> BTreeMap<String, Vec<u8>> {
         if name.ends_with(": own") {
             secrets.insert(format!("{name}, account"), fields[3].to_vec());
             secrets.insert(format!("{name}, device"), fields[4].to_vec());
-        } else if name.ends_with(": access-key") {
-            secrets.insert(name, fields[0][2..34].to_vec());
-        } else if name.contains(": signed-prekey/") {
+        } else if name.ends_with(": access-key") || name.contains(": signed-prekey/") {
             secrets.insert(name, fields[0][2..34].to_vec());
         } else if name.contains(": one-time-prekey/") {
             secrets.insert(name, fields[0][6..38].to_vec());

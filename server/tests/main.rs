@@ -30,6 +30,7 @@ mod http2;
 // Asks Linux how much memory there is in use.
 #[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod kem_prekeys;
@@ -40,6 +41,7 @@ mod mailbox;
 #[cfg(test)]
 mod memory;
 #[cfg(all(test, unix))]
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod prekeys;
