@@ -185,7 +185,7 @@ impl Server {
 
     /// Serves until `shutdown` is done, then stops in order: no new connections, streams end with a
     /// reason, calls in flight finish, the database is closed. Takes no longer for that than
-    /// [`Limits::shutdown_grace`] and one last commit.
+    /// [`crate::Limits::shutdown_grace`] and one last commit.
     ///
     /// # Errors
     /// [`ServeError`] when the transport or the database's writer fails; what can be closed in order is.
