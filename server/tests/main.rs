@@ -31,8 +31,6 @@ mod http2;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 #[cfg(test)]
-mod idle;
-#[cfg(test)]
 mod kem_prekeys;
 #[cfg(test)]
 mod kill;
