@@ -42,6 +42,8 @@ mod memory;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+mod operating_alone;
+#[cfg(test)]
 mod prekeys;
 #[cfg(test)]
 mod pressure;
