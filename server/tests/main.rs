@@ -42,8 +42,6 @@ mod memory;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
-mod operating_alone;
-#[cfg(test)]
 mod prekeys;
 #[cfg(test)]
 mod pressure;
