@@ -70,7 +70,9 @@ pub struct Server {
     certificate: Option<Arc<Certificate>>,
     cors: Cors,
     admin: Option<Admin>,
-    data_dir: PathBuf,
+    // From here on, so that whoever is told of the server can give it orders.
+    #[cfg(unix)]
+    orders: Option<Orders>,
     app: Arc<App>,
     nats: Option<(Nats, mpsc::Receiver<Hint>)>,
 }
@@ -141,14 +143,16 @@ impl Server {
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
+        let app = Arc::new(app);
         Ok(Self {
             listener,
             local_addr,
             certificate,
             cors,
             admin,
-            data_dir: config.data_dir,
-            app: Arc::new(app),
+            #[cfg(unix)]
+            orders: take_orders(&app, &config.data_dir),
+            app,
             nats,
         })
     }
@@ -197,7 +201,8 @@ impl Server {
             certificate,
             cors,
             admin,
-            data_dir,
+            #[cfg(unix)]
+                orders: _orders,
             ..
         } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -237,7 +242,6 @@ impl Server {
             cut.clone(),
         );
         let _jobs = Runner::start(&app);
-        let _orders = take_orders(&app, &data_dir);
         let _blocks = AbortOnDropHandle::new(tokio::spawn(keep_blocks(app.clone())));
         let _observer = AbortOnDropHandle::new(tokio::spawn(observe(app.clone())));
         let _admin = admin.map(|admin| AbortOnDropHandle::new(tokio::spawn(admin.serve(app.clone()))));
@@ -279,9 +283,6 @@ fn take_orders(app: &Arc<App>, data_dir: &Path) -> Option<Orders> {
     }
     orders.ok()
 }
-
-#[cfg(not(unix))]
-fn take_orders(_: &Arc<App>, _: &Path) {}
 
 /// What another node or a command blocks takes effect here as well, in a moment.
 async fn keep_blocks(app: Arc<App>) {

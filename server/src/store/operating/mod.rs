@@ -23,7 +23,7 @@ impl Store {
     /// Whether the database answers.
     pub(crate) async fn reachable(&self) -> bool {
         match self.read().await {
-            Ok(mut reader) => sql("SELECT 1")
+            Ok(mut reader) => sql("SELECT CAST(1 AS BIGINT)")
                 .fetch_one::<(i64,)>(&mut reader.conn())
                 .await
                 .is_ok(),
