@@ -41,7 +41,8 @@ const READ_AHEAD: usize = 4;
 /// What happens in a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
-    Envelope(Envelope),
+    // Boxed: a channel holds its places ready, and most streams are quiet.
+    Envelope(Box<Envelope>),
     QueueEmpty,
     PrekeysLow(PrekeysLow),
 }

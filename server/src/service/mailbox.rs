@@ -204,7 +204,7 @@ impl Stream for Subscription {
         Poll::Ready(event.map(|event| {
             event.map(|event| SubscribeResponse {
                 event: Some(match event {
-                    Event::Envelope(envelope) => Frame::Envelope(envelope),
+                    Event::Envelope(envelope) => Frame::Envelope(*envelope),
                     Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
                     Event::PrekeysLow(low) => Frame::PrekeysLow(low),
                 }),

@@ -199,7 +199,7 @@ fn refused(client_message_id: Vec<u8>, reason: i32) -> Answer {
 
 fn to_frame(event: Event) -> Answer {
     match event {
-        Event::Envelope(envelope) => Answer::Envelope(envelope),
+        Event::Envelope(envelope) => Answer::Envelope(*envelope),
         Event::QueueEmpty => Answer::QueueEmpty(QueueEmpty {}),
         Event::PrekeysLow(low) => Answer::PrekeysLow(low),
     }

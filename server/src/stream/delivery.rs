@@ -180,7 +180,7 @@ impl<M: Mail> Course<'_, M> {
             }
         }
         for envelope in inbound.ephemeral {
-            self.say(Event::Envelope(envelope)).await?;
+            self.say(Event::Envelope(Box::new(envelope))).await?;
         }
         if let Some(low) = inbound.prekeys_low {
             self.say(Event::PrekeysLow(low)).await?;
@@ -191,7 +191,7 @@ impl<M: Mail> Course<'_, M> {
     async fn say_envelope(&mut self, envelope: StoredEnvelope) -> Result<(), Interrupted> {
         self.state.cursor = envelope.sequence;
         self.state.outstanding.insert(envelope.id.clone());
-        self.say(Event::Envelope(to_message(envelope))).await
+        self.say(Event::Envelope(Box::new(to_message(envelope)))).await
     }
 
     async fn say(&self, event: Event) -> Result<(), Interrupted> {

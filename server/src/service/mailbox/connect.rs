@@ -159,7 +159,7 @@ fn unread(status: &Status) -> Refusal {
 
 fn to_frame(event: Event) -> Frame {
     match event {
-        Event::Envelope(envelope) => Frame::Envelope(envelope),
+        Event::Envelope(envelope) => Frame::Envelope(*envelope),
         Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
         Event::PrekeysLow(low) => Frame::PrekeysLow(low),
     }
