@@ -27,19 +27,19 @@ mod copy;
 mod faults;
 #[cfg(test)]
 mod http2;
-// Asks Linux how much memory there is in use.
-#[cfg(test)]
-#[cfg(target_os = "linux")]
+// Asks Linux how much memory a process has.
+#[cfg(all(test, target_os = "linux"))]
+mod idle;
 #[cfg(test)]
 mod kem_prekeys;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod mailbox;
-#[cfg(test)]
+// This too.
+#[cfg(all(test, target_os = "linux"))]
 mod memory;
 #[cfg(all(test, unix))]
-#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod prekeys;

@@ -35,10 +35,8 @@ mod kill;
 #[cfg(test)]
 mod mailbox;
 #[cfg(all(test, unix))]
-#[cfg(test)]
 mod operating;
 #[cfg(all(test, unix))]
-#[cfg(test)]
 mod operating_nodes;
 #[cfg(test)]
 mod prekeys;

@@ -1,8 +1,18 @@
 //! Calls that come too often: refused with a time to wait, by device, by address, by recipient.
 
+use std::time::{Duration, Instant};
+
+use sha2::Digest;
+use sottovoce_proto::v1::connect_request::Frame as Asked;
+use sottovoce_proto::v1::connect_response::Frame;
+use sottovoce_proto::v1::send_result::Outcome;
 use sottovoce_proto::v1::server_service_client::ServerServiceClient;
-use sottovoce_proto::v1::{CountPrekeysRequest, FetchPrekeyBundlesRequest, GetServerInfoRequest};
+use sottovoce_proto::v1::{
+    ConnectRequest, CountPrekeysRequest, FetchPrekeyBundlesRequest, FetchRecoveryBlobRequest,
+    GetServerInfoRequest, PutRecoveryBlobRequest, SendBatchRequest, SendSealedRequest, SetAccessKeyRequest,
+};
 use sottovoce_server::Rate;
+use sottovoce_statements::AccessKeyHash;
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
@@ -109,6 +119,121 @@ async fn tokens_cannot_be_guessed_for_long() {
     };
     assert_eq!(reasons(3).await, ["TOKEN_INVALID"; 3]);
     assert_eq!(reasons(2).await, ["RATE_LIMITED"; 2]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn each_send_of_a_batch_counts() {
+    let server = TestServer::start_limited(|limits| limits.rates.sends_per_device = Rate::new(10, 1)).await;
+    let clients = server.connect().await;
+    let bob = Device::named("bob");
+    let alice = Device::named("alice").join(&clients).await;
+    let carol = Device::named("carol").join(&clients).await;
+    bob.join(&clients).await;
+    let batch = async |token: &str, numbers: std::ops::Range<u64>| {
+        let sends = numbers.map(|n| Device::letter(&bob, n, b"letter")).collect();
+        let request = with_token(token, SendBatchRequest { sends });
+        let answer = clients.mailbox.clone().send_batch(request).await?;
+        Ok::<_, Status>(answer.into_inner().results.len())
+    };
+    assert_eq!(batch(&alice, 0..8).await.unwrap(), 8);
+    assert_limited(&batch(&alice, 8..12).await.unwrap_err());
+    assert_eq!(batch(&carol, 0..8).await.unwrap(), 8);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_sends_too_fast_waits_and_loses_nothing() {
+    let server = TestServer::start_limited(|limits| limits.rates.sends_per_device = Rate::new(3, 120)).await;
+    let clients = server.connect().await;
+    let bob = Device::named("bob");
+    let alice = Device::named("alice").join(&clients).await;
+    bob.join(&clients).await;
+    let frames = (0..6).map(|n| ConnectRequest {
+        frame: Some(Asked::Send(Device::letter(&bob, n, b"letter"))),
+    });
+    let request = with_token(&alice, tokio_stream::iter(frames.collect::<Vec<_>>()));
+    let begun = Instant::now();
+    let mut answers = clients
+        .mailbox
+        .clone()
+        .connect(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut taken = 0;
+    while let Some(answer) = answers.message().await.unwrap() {
+        if let Some(Frame::Result(result)) = answer.frame {
+            assert!(matches!(result.outcome, Some(Outcome::Taken(_))));
+            taken += 1;
+        }
+    }
+    assert_eq!(taken, 6);
+    // Three at once, and three more at two a second.
+    assert!(
+        begun.elapsed() >= Duration::from_millis(1_400),
+        "{:?}",
+        begun.elapsed()
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_not_the_key_takes_no_sealed_sends_from_those_who_have() {
+    const KEY: [u8; 32] = [7; 32];
+    let server = TestServer::start_limited(|limits| limits.rates.sealed_sends_per_recipient = ONE).await;
+    let clients = server.connect().await;
+    let bob = Device::named("bob");
+    let token = bob.join(&clients).await;
+    let access_key_hash = AccessKeyHash::of(&KEY).as_bytes().to_vec();
+    let set = with_token(&token, SetAccessKeyRequest { access_key_hash });
+    clients.accounts.clone().set_access_key(set).await.unwrap();
+    let send = async |n, access_key: [u8; 32]| {
+        let letter = Device::letter(&bob, n, b"sealed");
+        let sealed = SendSealedRequest {
+            recipient: letter.recipient,
+            access_key: access_key.to_vec(),
+            client_message_id: letter.client_message_id,
+            messages: letter.messages,
+            ..Default::default()
+        };
+        clients.mailbox.clone().send_sealed(sealed).await.map(drop)
+    };
+    assert_eq!(reason(&send(1, [8; 32]).await.unwrap_err()), "ACCESS_DENIED");
+    assert_limited(&send(2, [8; 32]).await.unwrap_err());
+    send(3, KEY).await.unwrap();
+    assert_limited(&send(4, KEY).await.unwrap_err());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_not_the_code_keeps_nobody_from_recovery() {
+    let server = TestServer::start_limited(|limits| limits.rates.recovery_fetches_per_recipient = ONE).await;
+    let clients = server.connect().await;
+    let bob = Device::named("bob");
+    let token = bob.join(&clients).await;
+    let put = PutRecoveryBlobRequest {
+        blob: b"sealed under a code".to_vec(),
+        fetch_token_hash: sha2::Sha256::digest([7; 32]).to_vec(),
+    };
+    let put = with_token(&token, put);
+    clients.accounts.clone().put_recovery_blob(put).await.unwrap();
+    let fetch = async |fetch_token: [u8; 32]| {
+        let request = FetchRecoveryBlobRequest {
+            address: bob.address.to_string(),
+            fetch_token: fetch_token.to_vec(),
+        };
+        clients
+            .accounts
+            .clone()
+            .fetch_recovery_blob(request)
+            .await
+            .map(drop)
+    };
+    assert_eq!(reason(&fetch([8; 32]).await.unwrap_err()), "RECOVERY_UNKNOWN");
+    assert_limited(&fetch([8; 32]).await.unwrap_err());
+    fetch([7; 32]).await.unwrap();
+    assert_limited(&fetch([7; 32]).await.unwrap_err());
     server.stop().await;
 }
 

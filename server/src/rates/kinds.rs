@@ -28,10 +28,8 @@ pub(crate) enum AddressRate {
 /// What is counted for the account that a call is about. Only its handler knows which that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccountRate {
-    #[allow(dead_code, reason = "drawn from by the call when it is built")]
     SealedSends,
     PrekeyFetches,
-    #[allow(dead_code, reason = "drawn from by the call when it is built")]
     RecoveryFetches,
 }
 

@@ -13,6 +13,7 @@ pub use settings::{Rate, RateLimits};
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sottovoce_proto::v1::ErrorReason;
@@ -32,8 +33,8 @@ pub(crate) struct Rates {
     accounts: [Buckets<AccountKey>; AccountRate::ALL.len()],
 }
 
-/// An account, as its buckets know it: the beginning of its address's SHA-256, so that all keys are of
-/// one small size.
+/// An account, or an account with a secret that was presented for it: the beginning of a SHA-256, so that
+/// all keys are of one small size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct AccountKey([u8; 16]);
 
@@ -61,14 +62,33 @@ impl Rates {
         draw(self.devices.get(kind as usize), &device, cost)
     }
 
+    /// Draws 1 from a device's bucket, or says how long to wait before it is tried again.
+    pub(crate) fn wait_of_device(&self, kind: DeviceRate, device: DeviceId) -> Option<Duration> {
+        let buckets = self.devices.get(kind as usize)?;
+        buckets.draw(&device, NonZeroU32::MIN).err()
+    }
+
     /// Draws from the bucket of a network address.
     pub(crate) fn address(&self, kind: AddressRate, peer: Peer) -> Result<(), Refusal> {
         draw(self.addresses.get(kind as usize), &peer.together(), 1)
     }
 
-    /// Draws from the bucket of an account that a call is about, whoever makes it.
-    pub(crate) fn recipient(&self, kind: AccountRate, account: &Address) -> Result<(), Refusal> {
-        let digest: [u8; 32] = Sha256::digest(account.as_str().as_bytes()).into();
+    /// Draws from the bucket of an account that a call is about, whoever makes it. With a secret that was
+    /// `presented` for the account, the bucket is that of both: who does not know the secret has another,
+    /// and takes nothing from those who do.
+    pub(crate) fn recipient(
+        &self,
+        kind: AccountRate,
+        account: &Address,
+        presented: &[u8],
+    ) -> Result<(), Refusal> {
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(account.as_str().as_bytes())
+            // No address has a zero in it.
+            .chain_update([0])
+            .chain_update(presented)
+            .finalize()
+            .into();
         let mut key = [0; 16];
         key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         draw(self.accounts.get(kind as usize), &AccountKey(key), 1)
@@ -91,7 +111,6 @@ fn draw<K: Clone + Eq + Hash>(buckets: Option<&Buckets<K>>, key: &K, cost: u32) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const ALICE: DeviceId = DeviceId::from_bytes([1; 16]);
     const BOB: DeviceId = DeviceId::from_bytes([2; 16]);
@@ -140,10 +159,12 @@ mod tests {
     async fn an_account_and_an_address_have_buckets_of_their_own() {
         let rates = rates(Rate::new(1, 60));
         let (alice, bob) = ("alice@localhost", "bob@localhost");
-        let sealed = |name| rates.recipient(AccountRate::SealedSends, &Address::parse(name).unwrap());
-        assert_eq!(sealed(alice), Ok(()));
-        assert_eq!(sealed(alice), refused(Duration::from_secs(1)));
-        assert_eq!(sealed(bob), Ok(()));
+        let sealed =
+            |name, key: &[u8]| rates.recipient(AccountRate::SealedSends, &Address::parse(name).unwrap(), key);
+        assert_eq!(sealed(alice, b"her key"), Ok(()));
+        assert_eq!(sealed(alice, b"her key"), refused(Duration::from_secs(1)));
+        assert_eq!(sealed(alice, b"a guess"), Ok(()), "who has not the key");
+        assert_eq!(sealed(bob, b"her key"), Ok(()));
         let register = Call::at("/sottovoce.v1.AccountService/Register").unwrap();
         let from = |address: &str| rates.call_of_stranger(register, Peer::new(address.parse().unwrap()));
         assert_eq!(from("2001:db8:1:2::1"), Ok(()));

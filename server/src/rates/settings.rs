@@ -68,12 +68,12 @@ pub struct RateLimits {
     pub acknowledgements_per_device: Rate,
     /// All other calls of one device. Default 600, then 30 a second.
     pub calls_per_device: Rate,
-    /// Sealed sends to one account, by whomever. Default 600, then 10 a second.
+    /// Sealed sends to one account by those who have its access key. Default 600, then 10 a second.
     pub sealed_sends_per_recipient: Rate,
     /// Prekey fetches for one account, by whomever: five times as many as one device may make. Default
     /// 500, then 5 a second.
     pub prekey_fetches_per_recipient: Rate,
-    /// The recovery blob of one account, asked for by whomever. Default 10, then 1 a minute.
+    /// The recovery blob of one account, asked for with one token. Default 10, then 1 a minute.
     pub recovery_fetches_per_recipient: Rate,
 }
 

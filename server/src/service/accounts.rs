@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::clock::{millis, now_ms};
 use crate::fields;
 use crate::gate::caller;
+use crate::rates::AccountRate;
 use crate::refusal::Refusal;
 use crate::store::{Caller, DeleteAccount, StoredDevice};
 
@@ -131,6 +132,8 @@ impl AccountService for Accounts {
         let request = request.get_ref();
         let address = fields::local_address(&request.address, &self.0.server_name, "address")?;
         let token = fields::secret(&request.fetch_token, "fetch_token")?;
+        let rates = &self.0.rates;
+        rates.recipient(AccountRate::RecoveryFetches, &address, &token)?;
         let blob = self.0.store.recovery_blob(&address, &token).await;
         let blob = blob.map_err(Refusal::from)?;
         let blob = blob.ok_or_else(|| Refusal::because(ErrorReason::RecoveryUnknown))?;

@@ -24,6 +24,7 @@ use crate::fields;
 use crate::gate::caller;
 use crate::limits::{MAX_ACKNOWLEDGED, MAX_BATCH};
 use crate::metrics::Counts;
+use crate::rates::DeviceRate;
 use crate::refusal::Refusal;
 use crate::store::{Acknowledge, Caller, CancelScheduled, Deposit, DepositRefusal, Pending, Receipt};
 use crate::stream::{self, Deliveries, Event};
@@ -62,6 +63,9 @@ impl MailboxService for Mailboxes {
         let caller = caller(&request)?;
         let sends = request.into_inner().sends;
         fields::count(sends.len(), MAX_BATCH, "sends")?;
+        // The first was drawn for with the call.
+        let beyond = u32::try_from(sends.len()).unwrap_or(u32::MAX) - 1;
+        self.0.rates.device(DeviceRate::Sends, caller.device, beyond)?;
         let mut begun = Vec::with_capacity(sends.len());
         for send in sends {
             let id = send.client_message_id.clone();
@@ -136,7 +140,8 @@ impl App {
         self.metrics.counts.sent(lengths);
         match send {
             Send::Stored(deposit) => Ok(Begun::Queued(self.store.enqueue(deposit).await)),
-            Send::Ephemeral(deposit) => self.hand_over(deposit).await.map(Begun::HandedOver),
+            // In a box: what the rare case needs would otherwise be held ready by every stream.
+            Send::Ephemeral(deposit) => Box::pin(self.hand_over(deposit)).await.map(Begun::HandedOver),
         }
     }
 

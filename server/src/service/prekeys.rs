@@ -53,7 +53,7 @@ impl PrekeyService for Prekeys {
         // Whoever asks: prekeys that are gone are gone for everybody.
         self.0
             .rates
-            .recipient(AccountRate::PrekeyFetches, &change.address)?;
+            .recipient(AccountRate::PrekeyFetches, &change.address, &[])?;
         let bundles = self.0.store.write(change).await.map_err(Refusal::from)?;
         Ok(Response::new(FetchPrekeyBundlesResponse {
             bundles: bundles.into_iter().map(to_message).collect(),

@@ -185,7 +185,7 @@ impl Write for Forsaken {
     type Refusal = Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Infallible>> {
-        super::posts::drop_delivered(&self.posts.ids, &mut tx.conn).await?;
+        super::posts::drop_delivered(self.posts.ids.iter().cloned(), &mut tx.conn).await?;
         if !self.channels.ids.is_empty() {
             sql(
                 "WITH r(channel) AS ({rows}) DELETE FROM channels WHERE id IN (SELECT channel FROM r) \

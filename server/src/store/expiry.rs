@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 
-use super::db::{Rows, sql};
+use sottovoce_statements::DeviceId;
+
+use super::db::sql;
 use super::mailbox;
-use super::rows::to_db;
+use super::rows::{fixed, to_db};
 use super::writer::{Tx, Write, WriteError};
 
 /// Envelopes deleted in one change.
@@ -28,9 +30,9 @@ impl Write for ExpireEnvelopes {
                 .fetch_all(&mut tx.conn)
                 .await?;
         let more = expired.len() as i64 == EXPIRE_BATCH;
-        let mut ids = Rows::default();
+        let mut ids = Vec::with_capacity(expired.len());
         for (device, id) in expired {
-            ids.push([device.into(), id.into()]);
+            ids.push((DeviceId::from_bytes(fixed(&device)?), fixed(&id)?));
         }
         mailbox::remove(ids, tx).await?;
         Ok(more)

@@ -10,10 +10,12 @@ use super::posts::drop_delivered;
 use super::rows::{fixed, from_db, to_db};
 use super::writer::{Task, Tx, Waiting, Write, WriteError, WriteTogether};
 use super::{ReadError, Store};
-use crate::hub::News;
 
 /// Bytes of messages read at a time; one more message, if it is the first, whatever its size.
 pub(crate) const READ_BYTES: usize = 128 * 1024;
+
+/// Envelopes that one statement deletes: SQLite takes 32,766 values in a statement, two for each.
+const DELETED_AT_ONCE: usize = 4_096;
 
 /// Deletes envelopes from the mailbox of one device.
 pub(crate) struct Acknowledge {
@@ -43,66 +45,58 @@ impl WriteTogether for Acknowledge {
     type Output = ();
     type Refusal = Infallible;
 
-    async fn apply_all(
-        acknowledgements: &[&Self],
-        tx: &mut Tx<'_>,
-    ) -> Result<Vec<Result<(), Infallible>>, sqlx::Error> {
-        let mut ids = Rows::default();
-        for change in acknowledgements {
-            for envelope in &change.envelopes {
-                ids.push([change.device.into(), (*envelope).into()]);
-            }
-        }
-        remove(ids, tx).await?;
-        for change in acknowledgements {
-            // The window of a stream that waits for this has room again.
-            tx.tell(News::Acknowledged(change.device, change.envelopes.clone()));
-        }
-        Ok(acknowledgements.iter().map(|_| Ok(())).collect())
-    }
-
     fn queue(waiting: Waiting<Self>) -> Task {
         Task::Acknowledge(waiting)
     }
 }
 
+/// What was acknowledged, as it is deleted.
+pub(super) fn acknowledged(acknowledgements: &[&Acknowledge]) -> Vec<(DeviceId, [u8; 16])> {
+    let each = |change: &&Acknowledge| {
+        let device = change.device;
+        change.envelopes.clone().into_iter().map(move |id| (device, id))
+    };
+    acknowledgements.iter().flat_map(each).collect()
+}
+
 /// Takes envelopes out of their mailboxes and the mailboxes' counts, and posts with their last envelope.
-pub(super) async fn remove(ids: Rows, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn remove(ids: Vec<(DeviceId, [u8; 16])>, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
     let deleted = delete(ids, tx).await?;
     uncount(deleted.counts, tx).await?;
-    let posts: Vec<_> = deleted.posts.into_iter().collect();
-    drop_delivered(&posts, &mut tx.conn).await
+    drop_delivered(deleted.posts, &mut tx.conn).await
 }
 
 /// What was deleted of each device's: how many, and their bytes.
-type Counts = BTreeMap<DeviceId, (i64, i64)>;
+pub(super) type Counts = BTreeMap<DeviceId, (i64, i64)>;
 
-#[derive(Default)]
-struct Deleted {
-    counts: Counts,
+#[derive(Debug, Default)]
+pub(super) struct Deleted {
+    pub(super) counts: Counts,
     /// Posts that were among it, and may have been wanted by nobody else any more.
-    posts: BTreeSet<Vec<u8>>,
+    pub(super) posts: BTreeSet<Vec<u8>>,
 }
 
-async fn delete(ids: Rows, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
+/// Takes envelopes out of their mailboxes, and no more.
+pub(super) async fn delete(ids: Vec<(DeviceId, [u8; 16])>, tx: &mut Tx<'_>) -> Result<Deleted, sqlx::Error> {
     let mut deleted = Deleted::default();
-    if ids.is_empty() {
-        return Ok(deleted);
-    }
-    let rows: Vec<(Vec<u8>, i64, Option<Vec<u8>>)> =
-        sql("WITH r(device, id) AS ({rows}) DELETE FROM envelopes \
-         WHERE (device, id) IN (SELECT device, id FROM r) RETURNING device, size, post")
-        .rows(ids)
-        .fetch_all(&mut tx.conn)
-        .await?;
-    for (device, size, post) in rows {
-        deleted.posts.extend(post);
-        let counts = deleted
-            .counts
-            .entry(DeviceId::from_bytes(fixed(&device)?))
-            .or_default();
-        counts.0 += 1;
-        counts.1 += size;
+    for ids in ids.chunks(DELETED_AT_ONCE) {
+        let mut rows = Rows::default();
+        for (device, id) in ids {
+            rows.push([device.into(), id.into()]);
+        }
+        let rows: Vec<(Vec<u8>, i64, Option<Vec<u8>>)> =
+            sql("WITH r(device, id) AS ({rows}) DELETE FROM envelopes \
+             WHERE (device, id) IN (SELECT device, id FROM r) RETURNING device, size, post")
+            .rows(rows)
+            .fetch_all(&mut tx.conn)
+            .await?;
+        for (device, size, post) in rows {
+            deleted.posts.extend(post);
+            let device = DeviceId::from_bytes(fixed(&device)?);
+            let counts = deleted.counts.entry(device).or_default();
+            counts.0 += 1;
+            counts.1 += size;
+        }
     }
     Ok(deleted)
 }

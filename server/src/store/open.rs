@@ -24,9 +24,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read connections. SQLite reads are short; more than a few only wait for the same disk.
 const READERS: u32 = 4;
 
-/// Prepared statements kept by a connection. Those that take sets of rows have one text for each number
+/// Prepared statements kept by a connection. Those that take sets of rows have a text for each power of two
 /// of rows on SQLite.
-const STATEMENTS: usize = 1024;
+const STATEMENTS: usize = 512;
 
 /// The data folder, locked for this process.
 #[derive(Debug)]
@@ -92,7 +92,11 @@ pub(crate) async fn connect_sqlite(
         // Pages of the database held in memory, in KiB.
         .pragma("cache_size", "-65536")
         .busy_timeout(BUSY_TIMEOUT)
+        // What a backup had it grow to, the log need not stay.
+        .pragma("journal_size_limit", "67108864")
         .statement_cache_capacity(STATEMENTS)
+        // Rows come from the driver's thread: without room, each would wait for the one before it to be read.
+        .row_buffer_size(1024)
         // The driver would log statements; the server's log holds nothing of its users.
         .disable_statement_logging();
     let mut writer = options.connect().await?;
@@ -115,8 +119,20 @@ pub(crate) async fn connect_postgres(
         .options()
         .application_name("sottovoce-server")
         .statement_cache_capacity(STATEMENTS)
-        // When we are lost without a word, the rows we locked are free again before long.
         .options([
+            // Whatever the database or the role is set to: what is acknowledged is on the disk.
+            ("synchronous_commit", "on"),
+            // Every frequent statement finds its rows by an index. A plan that reads the whole table is the
+            // cheaper one while that is small or was never analyzed, is kept with the statement, and costs
+            // milliseconds once the table has grown. So there is one plan for each statement, by index, and
+            // it need not be made again at every call.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_bitmapscan", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+            ("jit", "off"),
+            // When we are lost without a word, the rows we locked are free again before long.
             ("idle_in_transaction_session_timeout", "30s"),
             ("tcp_keepalives_idle", "15"),
             ("tcp_keepalives_interval", "5"),
@@ -137,7 +153,8 @@ pub(crate) async fn connect_postgres(
         .after_release(|connection, _| Box::pin(async { in_time(connection.ping()).await.map(|()| true) }))
         .connect_with(options.clone())
         .await?;
-    let writer = Reconnecting::new(options).await?;
+    // Given up before we give up ourselves: what waits for a lock keeps all it has meanwhile.
+    let writer = Reconnecting::new(options.options([("lock_timeout", "8s")])).await?;
     Ok((Pool::Postgres(readers), Connection::Postgres(Box::new(writer))))
 }
 

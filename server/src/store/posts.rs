@@ -179,7 +179,11 @@ impl Post {
 }
 
 /// Deletes those of these posts that have reached everybody and wait in no mailbox any more.
-pub(super) async fn drop_delivered(posts: &[Vec<u8>], conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
+pub(super) async fn drop_delivered(
+    posts: impl IntoIterator<Item = Vec<u8>>,
+    conn: &mut Conn<'_>,
+) -> Result<(), sqlx::Error> {
+    let posts = Rows::column(posts);
     if posts.is_empty() {
         return Ok(());
     }
@@ -188,7 +192,7 @@ pub(super) async fn drop_delivered(posts: &[Vec<u8>], conn: &mut Conn<'_>) -> Re
          AND NOT EXISTS (SELECT 1 FROM envelopes WHERE envelopes.post = posts.id) \
          AND NOT EXISTS (SELECT 1 FROM fan_outs WHERE fan_outs.post = posts.id)",
     )
-    .rows(Rows::column(posts.iter().cloned()))
+    .rows(posts)
     .execute(conn)
     .await?;
     Ok(())

@@ -14,6 +14,7 @@
 
 mod connection;
 mod job;
+mod turn;
 
 use std::fmt;
 use std::future::Future;
@@ -24,11 +25,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::db::{Conn, sql};
+use super::db::Conn;
 use super::deposit::Deposit;
 use super::mailbox::Acknowledge;
 use crate::hub::{Hub, News};
-use job::{Answer, Job, Queued, Verdict};
+use job::{Answer, Job, Queued};
 
 pub(crate) use connection::{Connection, Reconnecting};
 pub(crate) use job::Waiting;
@@ -36,6 +37,10 @@ pub(crate) use job::Waiting;
 /// Changes that share one commit at most: enough to spread the cost of a sync, few enough that the
 /// first of them does not wait long.
 const BATCH: usize = 128;
+
+/// Bytes of messages that share one commit, and one message more: what is held of them while it lasts is
+/// a few times that.
+const BATCH_LEN: usize = 4 * 1024 * 1024;
 
 /// Changes that may wait for the writer. Beyond these, callers wait for room, within their deadline.
 const QUEUE: usize = 2 * BATCH;
@@ -55,19 +60,11 @@ pub(crate) trait Write: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Output, WriteError<Self::Refusal>>> + Send;
 }
 
-/// What became of each of several changes, in their order.
-pub(crate) type Decided<W> = Vec<Result<<W as WriteTogether>::Output, <W as WriteTogether>::Refusal>>;
-
-/// A kind of change so frequent that all of a batch are made by one set of queries.
+/// A kind of change so frequent that all of a batch are made by one set of queries, those of
+/// [`deposit`](super::deposit).
 pub(crate) trait WriteTogether: Send + Sync + Sized + 'static {
     type Output: Send + 'static;
     type Refusal: Send + 'static;
-
-    /// Makes the changes, in their order, and says for each what became of it.
-    fn apply_all(
-        changes: &[&Self],
-        tx: &mut Tx<'_>,
-    ) -> impl Future<Output = Result<Decided<Self>, sqlx::Error>> + Send;
 
     /// Wraps it for the queue.
     fn queue(waiting: Waiting<Self>) -> Task;
@@ -140,7 +137,7 @@ impl Writer {
         let ended = CancellationToken::new();
         // Cancelled whichever way the task ends, a panic included.
         let at_its_end = ended.clone().drop_guard();
-        let writing = run(connection, hub, tasks, closing.clone());
+        let writing = turn::run(connection, hub, tasks, closing.clone());
         let task = tokio::spawn(async move {
             let _at_its_end = at_its_end;
             writing.await;
@@ -210,137 +207,10 @@ impl fmt::Debug for Writer {
     }
 }
 
-async fn run(
-    mut connection: Connection,
-    hub: Hub,
-    mut tasks: mpsc::Receiver<Task>,
-    closing: CancellationToken,
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        tokio::select! {
-            biased;
-            () = closing.cancelled(), if !tasks.is_closed() => {
-                tasks.close();
-                continue;
-            }
-            taken = tasks.recv_many(&mut batch, BATCH) => if taken == 0 {
-                break;
-            },
-        }
-        batch.retain(|task| !task.is_abandoned());
-        if let Err(error) = commit(&mut connection, &hub, &mut batch).await {
-            let alone = batch.len() == 1;
-            tracing::error!(%error, changes = batch.len(), "a commit failed; none of it was kept");
-            for task in &mut batch {
-                if alone && !connection.may_be_retried() {
-                    break;
-                }
-                if let Err(error) = commit(&mut connection, &hub, std::slice::from_mut(task)).await {
-                    tracing::error!(%error, "a change failed by itself; it was not kept");
-                }
-            }
-        }
-        try_again(&mut connection, &hub, &mut batch).await;
-        batch.drain(..).for_each(Task::answer);
-    }
-    if let Err(error) = connection.finish().await {
-        tracing::error!(%error, "closing the database failed; the next start recovers from its log");
-    }
-}
-
-/// Changes that failed beside others are tried by themselves. Where other nodes write too, the rows that
-/// two transactions hold may be what each waits for, and the database ends one of them: what holds no more
-/// than it needs gets through.
-async fn try_again(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) {
-    const ATTEMPTS: usize = 3;
-    if !connection.may_be_retried() {
-        return;
-    }
-    for task in batch {
-        for _ in 0..ATTEMPTS {
-            if !task.has_failed() {
-                break;
-            }
-            task.forget_outcome();
-            if let Err(error) = commit(connection, hub, std::slice::from_mut(task)).await {
-                tracing::error!(%error, "a change failed by itself; it was not kept");
-                break;
-            }
-        }
-    }
-}
-
-/// Makes the changes durable, all or none, and only then tells the streams.
-async fn commit(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) -> Result<(), sqlx::Error> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let mut news = Vec::new();
-    connection.begin().await?;
-    let mut tx = Tx {
-        conn: connection.conn(),
-        hub,
-        news: &mut news,
-    };
-    let outcome = match apply(&mut tx, batch).await {
-        Ok(()) => connection.commit().await,
-        Err(error) => Err(error),
-    };
-    if outcome.is_err() {
-        connection.roll_back().await;
-        batch.iter_mut().for_each(Task::forget_outcome);
-        return outcome;
-    }
-    hub.tell(news);
-    Ok(())
-}
-
-async fn apply(tx: &mut Tx<'_>, batch: &mut [Task]) -> Result<(), sqlx::Error> {
-    let mut deposits = Vec::new();
-    let mut acknowledgements = Vec::new();
-    for task in batch {
-        match task {
-            Task::Change(job) => apply_one(tx, job).await?,
-            Task::Deposit(waiting) => deposits.push(&mut **waiting),
-            Task::Acknowledge(waiting) => acknowledgements.push(waiting),
-        }
-    }
-    apply_together(tx, deposits).await?;
-    apply_together(tx, acknowledgements).await
-}
-
-async fn apply_one(tx: &mut Tx<'_>, job: &mut Box<dyn Job>) -> Result<(), sqlx::Error> {
-    sql("SAVEPOINT one_change").execute(&mut tx.conn).await?;
-    let news_before = tx.news.len();
-    if job.apply(tx).await == Verdict::Undo {
-        tx.news.truncate(news_before);
-        sql("ROLLBACK TO SAVEPOINT one_change")
-            .execute(&mut tx.conn)
-            .await?;
-    }
-    sql("RELEASE SAVEPOINT one_change").execute(&mut tx.conn).await?;
-    Ok(())
-}
-
-async fn apply_together<W: WriteTogether>(
-    tx: &mut Tx<'_>,
-    waiting: Vec<&mut Waiting<W>>,
-) -> Result<(), sqlx::Error> {
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let changes: Vec<&W> = waiting.iter().map(|waiting| &waiting.change).collect();
-    let outcomes = W::apply_all(&changes, tx).await?;
-    for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
-        waiting.outcome = Some(outcome.map_err(WriteError::Refused));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::db::sql;
     use futures_util::FutureExt;
     use futures_util::future::join_all;
     use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};

@@ -28,9 +28,10 @@ pub(crate) trait Mail: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, ReadError>> + Send;
 }
 
+/// In boxes: what a query needs would otherwise be held ready by every stream, and most are quiet.
 impl Mail for Store {
     async fn newest(&self, device: &DeviceId) -> Result<i64, ReadError> {
-        self.newest_sequence(device).await
+        Box::pin(self.newest_sequence(device)).await
     }
 
     async fn next(
@@ -40,7 +41,7 @@ impl Mail for Store {
         until: i64,
         at_most: u64,
     ) -> Result<Vec<StoredEnvelope>, ReadError> {
-        self.envelopes(device, cursor, until, at_most, now_ms()).await
+        Box::pin(self.envelopes(device, cursor, until, at_most, now_ms())).await
     }
 
     async fn unacknowledged(
@@ -49,6 +50,6 @@ impl Mail for Store {
         cursor: i64,
         at_most: u64,
     ) -> Result<Vec<Vec<u8>>, ReadError> {
-        Self::unacknowledged(self, device, cursor, at_most).await
+        Box::pin(Self::unacknowledged(self, device, cursor, at_most)).await
     }
 }

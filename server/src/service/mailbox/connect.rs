@@ -11,6 +11,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -26,6 +27,7 @@ use tonic_types::StatusExt;
 use super::{read_acknowledgement, result};
 use crate::app::App;
 use crate::limits::MAX_UNANSWERED;
+use crate::rates::DeviceRate;
 use crate::refusal::Refusal;
 use crate::store::Caller;
 use crate::stream::{self, Event};
@@ -36,7 +38,8 @@ const READ_AHEAD: usize = 8;
 /// What the client receives: frames, then the reason they ended.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    frames: mpsc::Receiver<ConnectResponse>,
+    // Boxed: a channel holds its places ready, and most streams are quiet.
+    frames: mpsc::Receiver<Box<ConnectResponse>>,
     end: Option<oneshot::Receiver<Option<Refusal>>>,
 }
 
@@ -72,7 +75,7 @@ pub(super) async fn open(
 struct Course {
     app: Arc<App>,
     caller: Caller,
-    out: mpsc::Sender<ConnectResponse>,
+    out: mpsc::Sender<Box<ConnectResponse>>,
 }
 
 /// What a frame of the client's becomes.
@@ -87,10 +90,11 @@ impl Course {
     ) -> Result<(), Refusal> {
         let mut unanswered = FuturesUnordered::<Answer>::new();
         let mut listening = true;
+        let mut held = None;
         while listening || !unanswered.is_empty() {
             tokio::select! {
-                frame = asked.message(), if listening && unanswered.len() < MAX_UNANSWERED => {
-                    match frame.map_err(|status| unread(&status))? {
+                frame = self.next(&mut asked, &mut held), if listening && unanswered.len() < MAX_UNANSWERED => {
+                    match frame? {
                         Some(frame) => {
                             let answer = self.begin(frame).await?;
                             unanswered.push(answer);
@@ -107,6 +111,30 @@ impl Course {
             }
         }
         Ok(())
+    }
+
+    /// The next frame, which waits in `held` until the device's rate allows it: a refusal in the middle of
+    /// several would let the later ones overtake. Nothing is lost when this is dropped in between.
+    async fn next(
+        &self,
+        asked: &mut Streaming<ConnectRequest>,
+        held: &mut Option<ConnectRequest>,
+    ) -> Result<Option<ConnectRequest>, Refusal> {
+        if held.is_none() {
+            *held = asked.message().await.map_err(|status| unread(&status))?;
+        }
+        while let Some(wait) = held.as_ref().and_then(|frame| self.must_wait(frame)) {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(held.take())
+    }
+
+    fn must_wait(&self, frame: &ConnectRequest) -> Option<Duration> {
+        let kind = match &frame.frame {
+            Some(Asked::Acknowledge(_)) => DeviceRate::Acknowledgements,
+            Some(Asked::Send(_)) | None => DeviceRate::Sends,
+        };
+        self.app.rates.wait_of_device(kind, self.caller.device)
     }
 
     /// Messages take their places in the order of their frames.
@@ -137,7 +165,8 @@ impl Course {
 
     async fn say(&self, frame: Frame) {
         // Nobody listens when the client has gone; the stream ends by itself then.
-        let _ = self.out.send(ConnectResponse { frame: Some(frame) }).await;
+        let response = ConnectResponse { frame: Some(frame) };
+        let _ = self.out.send(Box::new(response)).await;
     }
 }
 
@@ -170,7 +199,7 @@ impl Stream for Frames {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(frame) = std::task::ready!(self.frames.poll_recv(cx)) {
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(*frame)));
         }
         let Some(end) = self.end.as_mut() else {
             return Poll::Ready(None);

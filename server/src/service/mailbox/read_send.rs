@@ -9,6 +9,7 @@ use crate::auth::random;
 use crate::clock::{millis, now_ms};
 use crate::fields;
 use crate::limits::{MAX_CIPHERTEXT_LEN, MAX_DEVICES, MAX_KEPT};
+use crate::rates::AccountRate;
 use crate::refusal::Refusal;
 use crate::store::{Bounds, Caller, Deposit, DepositFrom, Letter};
 
@@ -55,7 +56,7 @@ impl App {
             .chain_update(request.recipient.as_bytes())
             .finalize()
             .into();
-        self.read(
+        let send = self.read(
             DepositFrom::Sealed { access_key, scope },
             SendRequest {
                 recipient: request.recipient,
@@ -64,7 +65,11 @@ impl App {
                 manifest_version: request.manifest_version,
                 delivery: request.delivery,
             },
-        )
+        )?;
+        let (Send::Stored(deposit) | Send::Ephemeral(deposit)) = &send;
+        self.rates
+            .recipient(AccountRate::SealedSends, &deposit.recipient, &access_key)?;
+        Ok(send)
     }
 
     fn read(&self, from: DepositFrom, request: SendRequest) -> Result<Send, Refusal> {

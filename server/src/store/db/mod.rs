@@ -33,6 +33,15 @@ impl Conn<'_> {
             Self::Postgres(_) => " FOR UPDATE",
         }
     }
+
+    /// The same for `devices` whose mailboxes' counts are about to be changed: rows that refer to them may
+    /// come meanwhile.
+    pub(crate) fn hold_mailboxes(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "",
+            Self::Postgres(_) => " FOR NO KEY UPDATE OF devices",
+        }
+    }
 }
 
 /// Connections to read with.

@@ -1,19 +1,26 @@
 //! Putting messages into mailboxes. Senders are many and their messages small, so all that wait for the
-//! writer go in together: what they rest on is read at once, each is decided in its turn, and what they
-//! change is written at once.
+//! writer go in together, and what was acknowledged goes out with them: what they rest on is read, and
+//! held, at once; each is decided in its turn; and what they change is written at once.
 //!
 //! ```text
-//!   read ─▶ decide, one by one, in memory ─▶ write
+//!   read ─▶ decide, one by one, in memory ─▶ delete what was acknowledged ─▶ write
 //! ```
 
 mod decide;
 mod read;
 mod write;
 
+use std::iter;
+
 use sottovoce_statements::{Address, DeviceId};
 
 use super::Store;
+use super::mailbox::{Acknowledge, acknowledged, delete};
+use super::posts::drop_delivered;
 use super::writer::{Task, Tx, Waiting, WriteError, WriteTogether};
+use crate::hub::News;
+use read::{Hold, State};
+use write::Changes;
 
 /// Puts one ciphertext into each of these mailboxes, or into none.
 pub(crate) struct Deposit {
@@ -101,19 +108,32 @@ impl WriteTogether for Deposit {
     type Output = Receipt;
     type Refusal = DepositRefusal;
 
-    async fn apply_all(
-        deposits: &[&Self],
-        tx: &mut Tx<'_>,
-    ) -> Result<Vec<Result<Receipt, DepositRefusal>>, sqlx::Error> {
-        let mut state = read::State::load(deposits, &mut tx.conn).await?;
-        let outcomes = deposits.iter().map(|deposit| state.decide(deposit)).collect();
-        write::write(deposits, state.into_taken(), tx).await?;
-        Ok(outcomes)
-    }
-
     fn queue(waiting: Waiting<Self>) -> Task {
         Task::Deposit(Box::new(waiting))
     }
+}
+
+/// Puts all these messages into their mailboxes, and takes all these out of theirs.
+pub(super) async fn apply(
+    deposits: &[&Deposit],
+    acknowledgements: &[&Acknowledge],
+    tx: &mut Tx<'_>,
+) -> Result<Vec<Result<Receipt, DepositRefusal>>, sqlx::Error> {
+    let acknowledging = acknowledgements.iter().map(|change| change.device);
+    let mut state = State::load(deposits, acknowledging, Hold::UntilCommitted, &mut tx.conn).await?;
+    let outcomes = deposits.iter().map(|deposit| state.decide(deposit)).collect();
+    let mut changes = Changes::of(deposits, state.into_taken(), tx);
+    let deleted = delete(acknowledged(acknowledgements), tx).await?;
+    for (device, (messages, bytes)) in deleted.counts {
+        changes.take_out(device, messages, bytes);
+    }
+    changes.write(&mut tx.conn).await?;
+    drop_delivered(deleted.posts, &mut tx.conn).await?;
+    for change in acknowledgements {
+        // The window of a stream that waits for this has room again.
+        tx.tell(News::Acknowledged(change.device, change.envelopes.clone()));
+    }
+    Ok(outcomes)
 }
 
 impl Deposit {
@@ -130,7 +150,7 @@ impl Store {
     /// Whether the message would be taken, and the receipt it would get. Nothing is kept of it.
     pub(crate) async fn would_take(&self, deposit: &Deposit) -> Result<Receipt, WriteError<DepositRefusal>> {
         let mut reader = self.read().await?;
-        let mut state = read::State::load(&[deposit], &mut reader.conn()).await?;
+        let mut state = State::load(&[deposit], iter::empty(), Hold::Not, &mut reader.conn()).await?;
         state.decide(deposit).map_err(WriteError::Refused)
     }
 }

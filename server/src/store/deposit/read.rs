@@ -1,8 +1,8 @@
 //! What a set of deposits rests on, read at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sottovoce_statements::{Address, DeviceId};
+use sottovoce_statements::DeviceId;
 
 use super::{Deposit, From, Receipt};
 use crate::store::db::{Conn, Rows, sql};
@@ -10,6 +10,14 @@ use crate::store::rows::{fixed, from_db};
 
 /// An answer that was given: to which request, and what it was.
 pub(super) type Answer = ([u8; 32], Receipt);
+
+/// Whether what was read stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Nobody else changes a mailbox that was read, until the transaction ends.
+    UntilCommitted,
+    Not,
+}
 
 /// Everything that the deposits of one set are decided by.
 #[derive(Debug, Default)]
@@ -23,6 +31,7 @@ pub(super) struct State {
     pub(super) decided: usize,
 }
 
+/// Of an account that nothing is sent to, the devices that are here need not be all it has.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     pub(super) id: i64,
@@ -56,34 +65,64 @@ type DeviceRow = (
 );
 
 impl State {
-    pub(super) async fn load(deposits: &[&Deposit], conn: &mut Conn<'_>) -> Result<Self, sqlx::Error> {
+    /// Reads what `deposits` rest on. The devices of `others` are read, and held, like theirs.
+    pub(super) async fn load(
+        deposits: &[&Deposit],
+        others: impl Iterator<Item = DeviceId>,
+        hold: Hold,
+        conn: &mut Conn<'_>,
+    ) -> Result<Self, sqlx::Error> {
         let mut state = Self::default();
         // First: who waits here for another node's commit sees that node's answers afterwards.
-        state.load_devices(deposits, conn).await?;
-        state.load_answers(deposits, conn).await?;
+        state.load_devices(deposits, others, hold, conn).await?;
+        if !deposits.is_empty() {
+            state.load_answers(deposits, conn).await?;
+        }
         Ok(state)
     }
 
-    /// The devices of every account that sends or receives, locked until the end of the transaction.
-    async fn load_devices(&mut self, deposits: &[&Deposit], conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
-        let mut addresses: Vec<&Address> = deposits.iter().flat_map(|deposit| deposit.addresses()).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        // In the order of the devices, as everybody locks them.
-        let lock = match conn.lock_rows() {
-            "" => "",
-            _ => " FOR UPDATE OF devices",
+    /// The devices that send, all of every recipient, and `others`.
+    async fn load_devices(
+        &mut self,
+        deposits: &[&Deposit],
+        others: impl Iterator<Item = DeviceId>,
+        hold: Hold,
+        conn: &mut Conn<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let others: BTreeSet<DeviceId> = others.collect();
+        let held = match hold {
+            Hold::UntilCommitted => conn.hold_mailboxes(),
+            Hold::Not => "",
         };
+        // One mailbox, changed by one statement, is held by that.
+        if deposits.is_empty() && (held.is_empty() || others.len() < 2) {
+            return Ok(());
+        }
+        let recipients: BTreeSet<&str> = deposits
+            .iter()
+            .map(|deposit| deposit.recipient.as_str())
+            .collect();
+        let senders = deposits.iter().filter_map(|deposit| deposit.sending_device());
+        let devices: BTreeSet<DeviceId> = senders.chain(others).collect();
+        let mut wanted = Rows::default();
+        for recipient in recipients {
+            wanted.push([recipient.into(), None::<DeviceId>.into()]);
+        }
+        for device in devices {
+            // No account has this address.
+            wanted.push(["".into(), device.into()]);
+        }
+        // In the order of the devices, as everybody takes hold of them.
         let rows: Vec<DeviceRow> = sql(format!(
-            "WITH r(address) AS ({{rows}}) SELECT accounts.address, accounts.id, accounts.access_key_hash, \
-             accounts.sealed_receipts, devices.id, devices.since_version, devices.mailbox_messages, \
-             devices.mailbox_bytes, devices.last_sequence, devices.receipts \
-             FROM accounts JOIN devices ON devices.account = accounts.id \
-             WHERE accounts.address IN (SELECT address FROM r) ORDER BY devices.id{lock}"
+            "WITH r(address, device) AS ({{rows}}) SELECT accounts.address, accounts.id, \
+             accounts.access_key_hash, accounts.sealed_receipts, devices.id, devices.since_version, \
+             devices.mailbox_messages, devices.mailbox_bytes, devices.last_sequence, devices.receipts \
+             FROM devices JOIN accounts ON accounts.id = devices.account WHERE devices.id IN \
+             (SELECT d.id FROM r JOIN accounts AS a ON a.address = r.address JOIN devices AS d \
+             ON d.account = a.id UNION SELECT device FROM r WHERE device IS NOT NULL) \
+             ORDER BY devices.id{held}"
         ))
-        .rows(Rows::column(
-            addresses.into_iter().map(|address| address.as_str()),
-        ))
+        .rows(wanted)
         .fetch_all(conn)
         .await?;
         for row in rows {
@@ -133,11 +172,10 @@ impl State {
 }
 
 impl Deposit {
-    fn addresses(&self) -> impl Iterator<Item = &Address> {
-        let sender = match &self.from {
-            From::Device { address, .. } => Some(address),
+    fn sending_device(&self) -> Option<DeviceId> {
+        match &self.from {
+            From::Device { device, .. } => Some(*device),
             From::Sealed { .. } => None,
-        };
-        sender.into_iter().chain([&self.recipient])
+        }
     }
 }

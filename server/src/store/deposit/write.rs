@@ -1,4 +1,4 @@
-//! What a set of deposits changes, written at once.
+//! What a set of deposits and acknowledgements changes, written at once.
 
 use std::collections::BTreeMap;
 
@@ -21,29 +21,14 @@ struct Change {
     receipts: i64,
 }
 
-/// Rows of every table that a set of deposits changes.
+/// Rows of every table that a set of deposits changes, and what was acknowledged beside them.
 #[derive(Debug, Default)]
-struct Changes {
+pub(super) struct Changes {
     envelopes: Rows,
     scheduled: Rows,
     receipts: Rows,
     devices: BTreeMap<DeviceId, Change>,
     accounts: BTreeMap<i64, i64>,
-}
-
-pub(super) async fn write(
-    deposits: &[&Deposit],
-    taken: Vec<Taken>,
-    tx: &mut Tx<'_>,
-) -> Result<(), sqlx::Error> {
-    let mut changes = Changes::default();
-    for taken in taken {
-        if let Some(deposit) = deposits.get(taken.place) {
-            changes.add(deposit, &taken);
-            tell(deposit, &taken, tx);
-        }
-    }
-    changes.write(&mut tx.conn).await
 }
 
 /// Hands the letters to the streams that are open here, once they are durable.
@@ -82,6 +67,25 @@ fn sender(deposit: &Deposit) -> (Option<String>, Option<DeviceId>) {
 }
 
 impl Changes {
+    /// What was taken changes this. Streams are told of it.
+    pub(super) fn of(deposits: &[&Deposit], taken: Vec<Taken>, tx: &mut Tx<'_>) -> Self {
+        let mut changes = Self::default();
+        for taken in taken {
+            if let Some(deposit) = deposits.get(taken.place) {
+                changes.add(deposit, &taken);
+                tell(deposit, &taken, tx);
+            }
+        }
+        changes
+    }
+
+    /// So much is in the mailbox of a device no more.
+    pub(super) fn take_out(&mut self, device: DeviceId, messages: i64, bytes: i64) {
+        let change = self.devices.entry(device).or_default();
+        change.messages -= messages;
+        change.bytes -= bytes;
+    }
+
     fn add(&mut self, deposit: &Deposit, taken: &Taken) {
         let (sender, sender_device) = sender(deposit);
         for (place, letter) in deposit.letters.iter().enumerate() {
@@ -135,7 +139,7 @@ impl Changes {
         ]);
     }
 
-    async fn write(self, conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
+    pub(super) async fn write(self, conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
         const ENVELOPES: &str = "INSERT INTO envelopes (device, sequence, id, sender, sender_device, \
                                  ciphertext, size, received_at_ms, expires_at_ms) {rows}";
         const SCHEDULED: &str = "INSERT INTO scheduled (id, device, sender, sender_device, \

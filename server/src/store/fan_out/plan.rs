@@ -189,6 +189,6 @@ impl Plan {
             .execute(conn)
             .await?;
         }
-        drop_delivered(&posts, conn).await
+        drop_delivered(posts, conn).await
     }
 }

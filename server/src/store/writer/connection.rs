@@ -38,9 +38,8 @@ impl Connection {
         }
     }
 
-    /// Whether what failed may succeed at the next attempt: other nodes write to PostgreSQL too, and it
-    /// may have been restarted. Nobody else writes to SQLite.
-    pub(super) fn may_be_retried(&self) -> bool {
+    /// Whether others write to the database too: what failed may succeed at the next attempt then.
+    pub(super) fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
     }
 

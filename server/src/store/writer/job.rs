@@ -103,11 +103,28 @@ impl<W: WriteTogether> Waiting<W> {
 }
 
 impl Task {
+    /// Whether nobody waits for it any more. What goes into mailboxes and out of them is not asked: several
+    /// messages of one sender, of which some were made and some not, would change places.
     pub(super) fn is_abandoned(&self) -> bool {
         match self {
             Self::Change(job) => job.is_abandoned(),
-            Self::Deposit(waiting) => waiting.reply.is_closed(),
-            Self::Acknowledge(waiting) => waiting.reply.is_closed(),
+            Self::Deposit(_) | Self::Acknowledge(_) => false,
+        }
+    }
+
+    /// Whether it changes mailboxes only, with all others that do.
+    pub(super) fn is_mail(&self) -> bool {
+        !matches!(self, Self::Change(_))
+    }
+
+    /// Bytes it brings into a transaction, roughly.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Change(_) | Self::Acknowledge(_) => 0,
+            Self::Deposit(waiting) => {
+                let letters = &waiting.change.letters;
+                letters.iter().map(|letter| letter.ciphertext.len()).sum()
+            }
         }
     }
 
