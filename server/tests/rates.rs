@@ -124,7 +124,7 @@ async fn tokens_cannot_be_guessed_for_long() {
 
 #[tokio::test]
 async fn each_send_of_a_batch_counts() {
-    let server = TestServer::start_limited(|limits| limits.rates.sends_per_device = Rate::new(10, 1)).await;
+    let server = TestServer::start_limited(|limits| limits.rates.sends_per_device = Rate::new(10, 60)).await;
     let clients = server.connect().await;
     let bob = Device::named("bob");
     let alice = Device::named("alice").join(&clients).await;

@@ -45,7 +45,7 @@ macro_rules! metrics {
 
 metrics! {
     counters {
-        /// Messages that clients send, well-formed ones; some are then refused.
+        /// Messages that clients send, well-formed ones; some are then refused. Posts to channels are not among them.
         messages_in = "sottovoce_messages_in_total",
         /// Ciphertext in these, in bytes.
         bytes_in = "sottovoce_message_bytes_in_total",

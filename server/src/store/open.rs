@@ -24,6 +24,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Read connections. SQLite reads are short; more than a few only wait for the same disk.
 const READERS: u32 = 4;
 
+/// Pages of the database that a connection holds in memory: negative is KiB. What the writer holds no one
+/// else changes; readers would each hold the same, and the system does so for all of them.
+const WRITER_CACHE: &str = "-65536";
+const READER_CACHE: &str = "-4096";
+
 /// Prepared statements kept by a connection. Those that take sets of rows have a text for each power of two
 /// of rows on SQLite.
 const STATEMENTS: usize = 512;
@@ -89,8 +94,7 @@ pub(crate) async fn connect_sqlite(
         // What a statement needs to take itself back stays in memory, not in a file that is written for
         // every set of rows.
         .pragma("temp_store", "MEMORY")
-        // Pages of the database held in memory, in KiB.
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", WRITER_CACHE)
         .busy_timeout(BUSY_TIMEOUT)
         // What a backup had it grow to, the log need not stay.
         .pragma("journal_size_limit", "67108864")
@@ -105,7 +109,7 @@ pub(crate) async fn connect_sqlite(
         .max_connections(READERS)
         .acquire_timeout(limits.request_timeout)
         .test_before_acquire(false)
-        .connect_with(options.read_only(true))
+        .connect_with(options.pragma("cache_size", READER_CACHE).read_only(true))
         .await?;
     Ok((Pool::Sqlite(readers), Connection::Sqlite(writer)))
 }

@@ -63,7 +63,9 @@ async fn tokens_are_never_written_and_nobody_is_named_in_the_log() {
     clients.prekeys.clone().publish_prekeys(prekeys).await.unwrap();
     Device::send_numbers(&clients, &tokens[0], &bob, 1..=3).await;
     let refused = with_token(&tokens[0], Device::letter(&bob, 1, b"a conflict"));
-    clients.mailbox.clone().send(refused).await.unwrap_err();
+    let refusal = clients.mailbox.clone().send(refused).await.unwrap_err();
+    let number = refusal.metadata().get("x-request-id").unwrap();
+    let number = number.to_str().unwrap().to_owned();
     let request = with_token(&tokens[1], SubscribeRequest {});
     let mut stream = clients
         .mailbox
@@ -111,6 +113,13 @@ async fn tokens_are_never_written_and_nobody_is_named_in_the_log() {
             "{line:?} is not in the log, which proves nothing then:\n{log}"
         );
     }
+    // One object a line, and those about the call that was refused have the number that its caller was given.
+    let numbered = log.lines().filter(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(line.is_object());
+        line.to_string().contains(&number)
+    });
+    assert!(numbered.count() > 0, "{number} is not in the log:\n{log}");
     let mut names = vec![
         "alice".to_owned(),
         "bob".to_owned(),

@@ -96,7 +96,8 @@ impl Course {
                 frame = self.next(&mut asked, &mut held), if listening && unanswered.len() < MAX_UNANSWERED => {
                     match frame? {
                         Some(frame) => {
-                            let answer = self.begin(frame).await?;
+                            // In a box: no quiet stream holds room for it.
+                            let answer = Box::pin(self.begin(frame)).await?;
                             unanswered.push(answer);
                         }
                         None => listening = false,
