@@ -34,6 +34,9 @@ mod kem_prekeys;
 mod kill;
 #[cfg(test)]
 mod mailbox;
+// Asks Linux how much memory there is in use.
+#[cfg(all(test, target_os = "linux"))]
+mod memory;
 #[cfg(all(test, unix))]
 mod operating;
 #[cfg(all(test, unix))]
@@ -42,6 +45,8 @@ mod operating_nodes;
 mod prekeys;
 #[cfg(test)]
 mod pressure;
+#[cfg(all(test, unix))]
+mod rolling;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
