@@ -106,8 +106,12 @@ run_fuzz_target() {
 
 # Without the word that `cargo bench` passes, a benchmark only shows that it still works.
 stage_bench() {
+    local store
     cargo test --locked --release --package sottovoce-benches --benches --quiet
-    cargo run --locked --release --quiet -p sottovoce-benches --bin load -- --store sqlite --quick
+    install_postgres
+    for store in sqlite postgres; do
+        cargo run --locked --release --quiet -p sottovoce-benches --bin load -- --store "$store" --quick
+    done
 }
 
 stage_demo() { cargo run --locked --release --quiet -p sottovoce-examples --bin demo; }

@@ -237,3 +237,37 @@ fn to_envelope(row: EnvelopeRow) -> StoredEnvelope {
         expires_at_ms: row.8.map(from_db),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Database;
+    use crate::hints::Outbox;
+    use crate::hub::Hub;
+    use crate::limits::Limits;
+
+    /// As many as several streams may acknowledge at one time, of envelopes that there are not.
+    struct Many(u32);
+
+    impl Write for Many {
+        type Output = usize;
+        type Refusal = Infallible;
+
+        async fn apply(&self, tx: &mut Tx<'_>) -> Result<usize, WriteError<Infallible>> {
+            let id = |n: u32| std::array::from_fn(|at| n.to_be_bytes()[at % 4]);
+            let ids = (0..self.0).map(|n| (DeviceId::from_bytes([1; 16]), id(n)));
+            Ok(delete(ids.collect(), tx).await?.counts.len())
+        }
+    }
+
+    #[tokio::test]
+    async fn very_many_are_acknowledged_at_one_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = Hub::new(1, Outbox::nowhere());
+        let store = Store::open(folder.path(), &Database::Sqlite, &Limits::default(), hub)
+            .await
+            .unwrap();
+        assert_eq!(store.write(Many(40_000)).await, Ok(0));
+        store.close().await;
+    }
+}
