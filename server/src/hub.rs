@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::auth::Callers;
 use crate::hints::{Hint, Outbox};
 use crate::limits::MAX_ACKNOWLEDGED;
-use crate::store::StoredEnvelope;
+use crate::store::{Grounds, StoredEnvelope};
 
 /// Envelopes handed to one stream and not yet taken.
 const MAX_FRESH: usize = 32;
@@ -65,6 +65,7 @@ pub(crate) struct Progress {
     pub(crate) device: DeviceId,
     /// Which of the device's streams it is; a higher one is newer.
     pub(crate) epoch: i64,
+    pub(crate) grounds: Grounds,
     /// The sequence of the last envelope it delivered.
     pub(crate) delivered: i64,
     /// It waits for acknowledgements.
@@ -100,6 +101,7 @@ struct Seats {
 struct Taken {
     number: u64,
     epoch: i64,
+    grounds: Grounds,
     inbox: Arc<Inbox>,
 }
 
@@ -130,8 +132,9 @@ impl Hub {
     }
 
     /// Takes the device's one seat. Whoever sat there learns that it was displaced. `epoch` is which of
-    /// the device's streams it is, where several nodes count them; 0 otherwise.
-    pub(crate) fn take_seat(&self, device: DeviceId, epoch: i64) -> Result<Seat, HubFull> {
+    /// the device's streams it is, where several nodes count them; 0 otherwise. Whoever takes it looks
+    /// after that whether its `grounds` still stand: what ended them before has told nobody here.
+    pub(crate) fn take_seat(&self, device: DeviceId, epoch: i64, grounds: Grounds) -> Result<Seat, HubFull> {
         let mut seats = lock(&self.seats);
         if !seats.taken.contains_key(&device) && seats.taken.len() >= self.max_streams {
             return Err(HubFull);
@@ -152,6 +155,7 @@ impl Hub {
         let taken = Taken {
             number,
             epoch,
+            grounds,
             inbox: inbox.clone(),
         };
         if let Some(older) = seats.taken.insert(device, taken) {
@@ -256,6 +260,7 @@ impl Hub {
         let streams = seats.taken.iter().map(|(device, taken)| Progress {
             device: *device,
             epoch: taken.epoch,
+            grounds: taken.grounds,
             delivered: taken.inbox.delivered.load(Ordering::Relaxed),
             stuck: taken.inbox.stuck.load(Ordering::Relaxed),
         });
@@ -396,6 +401,10 @@ mod tests {
 
     const DEVICE: DeviceId = DeviceId::from_bytes([1; 16]);
     const OTHER: DeviceId = DeviceId::from_bytes([2; 16]);
+    const GROUNDS: Grounds = Grounds {
+        session: [1; 16],
+        breaks: 0,
+    };
 
     async fn told(seat: &Seat) -> Inbound {
         tokio::time::timeout(Duration::from_secs(5), seat.inbound())
@@ -414,15 +423,15 @@ mod tests {
     #[test]
     fn a_seat_is_gone_once_its_stream_is() {
         let hub = Hub::new(10, Outbox::nowhere());
-        drop(hub.take_seat(DEVICE, 0).unwrap());
+        drop(hub.take_seat(DEVICE, 0, GROUNDS).unwrap());
         assert_eq!(hub.streams(), 0);
     }
 
     #[tokio::test]
     async fn a_displaced_stream_does_not_take_its_successors_seat_away() {
         let hub = Hub::new(10, Outbox::nowhere());
-        let older = hub.take_seat(DEVICE, 0).unwrap();
-        let newer = hub.take_seat(DEVICE, 0).unwrap();
+        let older = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        let newer = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
         assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
         drop(older);
         assert_eq!(hub.streams(), 1);
@@ -433,8 +442,8 @@ mod tests {
     #[tokio::test]
     async fn the_newer_of_two_streams_stays_whichever_comes_first() {
         let hub = Hub::new(10, Outbox::nowhere());
-        let newer = hub.take_seat(DEVICE, 2).unwrap();
-        let older = hub.take_seat(DEVICE, 1).unwrap();
+        let newer = hub.take_seat(DEVICE, 2, GROUNDS).unwrap();
+        let older = hub.take_seat(DEVICE, 1, GROUNDS).unwrap();
         assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
         drop(older);
         hub.tell(vec![News::Look(DEVICE)]);
@@ -445,17 +454,17 @@ mod tests {
     #[test]
     fn a_full_hub_still_lets_a_device_replace_its_own_stream() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let first = hub.take_seat(DEVICE, 0).unwrap();
-        assert_eq!(hub.take_seat(OTHER, 0).unwrap_err(), HubFull);
-        let _second = hub.take_seat(DEVICE, 0).unwrap();
+        let first = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        assert_eq!(hub.take_seat(OTHER, 0, GROUNDS).unwrap_err(), HubFull);
+        let _second = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
         drop(first);
-        assert_eq!(hub.take_seat(OTHER, 0).unwrap_err(), HubFull);
+        assert_eq!(hub.take_seat(OTHER, 0, GROUNDS).unwrap_err(), HubFull);
     }
 
     #[tokio::test]
     async fn news_before_the_wait_is_not_lost() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let seat = hub.take_seat(DEVICE, 0).unwrap();
+        let seat = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
         hub.tell(vec![News::Look(DEVICE)]);
         assert!(told(&seat).await.look);
     }
@@ -463,7 +472,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_takes_nothing_is_handed_no_more_than_it_may_hold() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let seat = hub.take_seat(DEVICE, 0).unwrap();
+        let seat = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
         for sequence in 1..=100 {
             hub.tell(vec![News::Fresh(DEVICE, envelope(sequence, MAX_FRESH_LEN / 4))]);
         }
@@ -476,7 +485,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_handed_over_behind_a_gap() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let seat = hub.take_seat(DEVICE, 0).unwrap();
+        let seat = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
         hub.tell(vec![News::Look(DEVICE), News::Fresh(DEVICE, envelope(7, 1))]);
         let inbound = told(&seat).await;
         assert!(inbound.look && inbound.fresh.is_empty());

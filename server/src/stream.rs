@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::hub::HubFull;
 use crate::refusal::Refusal;
-use crate::store::{Caller, OpenStream};
+use crate::store::{Caller, OpenStream, SessionOver};
 #[cfg(test)]
 pub(crate) use mail::Mail;
 
@@ -57,11 +57,10 @@ pub(crate) struct Deliveries {
 
 /// Begins the stream of the calling device, which displaces an older one.
 pub(crate) async fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, Refusal> {
-    let epoch = match app.several_nodes {
-        true => app.store.write(OpenStream(caller.device)).await?,
-        false => 0,
-    };
-    let seat = app.hub.take_seat(caller.device, epoch)?;
+    let epoch = count(app, caller).await?;
+    let seat = app.hub.take_seat(caller.device, epoch, caller.grounds)?;
+    // From here on the end of the session is heard of. It may have ended since the token was checked.
+    check_grounds(app, caller).await?;
     app.hub.opened(caller.device, epoch);
     let (events, received) = mpsc::channel(READ_AHEAD);
     let (ended, end) = oneshot::channel();
@@ -88,6 +87,23 @@ pub(crate) async fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, 
         events: received,
         end: Some(end),
     })
+}
+
+/// Which of the device's streams this is. None is begun, and none displaced, for a session that is over.
+async fn count(app: &App, caller: &Caller) -> Result<i64, Refusal> {
+    if app.several_nodes {
+        let (device, grounds) = (caller.device, caller.grounds);
+        return Ok(app.store.write(OpenStream { device, grounds }).await?);
+    }
+    check_grounds(app, caller).await?;
+    Ok(0)
+}
+
+async fn check_grounds(app: &App, caller: &Caller) -> Result<(), Refusal> {
+    match app.store.stands(&caller.device, caller.grounds).await? {
+        true => Ok(()),
+        false => Err(SessionOver.into()),
+    }
 }
 
 impl Deliveries {
@@ -120,6 +136,12 @@ impl Stream for Deliveries {
             .unwrap_or_else(|_| Refusal::because(ErrorReason::Internal));
         self.end = None;
         Poll::Ready(Some(Err(refusal.into())))
+    }
+}
+
+impl From<SessionOver> for Refusal {
+    fn from(_: SessionOver) -> Self {
+        Self::because(ErrorReason::TokenInvalid)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Several nodes may share one PostgreSQL database. What another node changes is told by a hint, when
 //! there is a way for hints and when they arrive. So every few seconds the database is asked, for all
 //! streams of this node at once, whose mailbox has more than was delivered, whose newest stream is
-//! elsewhere, and which devices are no more.
+//! elsewhere, and whose session or device is no more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use sottovoce_proto::v1::ErrorReason;
 
 use crate::app::App;
 use crate::hub::{News, Progress};
+use crate::store::StreamState;
 
 /// Devices asked for at a time.
 const CHUNK: usize = 512;
@@ -35,7 +36,8 @@ pub(crate) async fn watch(app: Arc<App>, hints_arrive: Option<Arc<AtomicBool>>) 
 async fn look_after_all(app: &App) {
     let streams = app.hub.progress();
     for chunk in streams.chunks(CHUNK) {
-        match app.store.states(chunk.iter().map(|stream| stream.device)).await {
+        let asked = chunk.iter().map(|stream| (stream.device, stream.grounds));
+        match app.store.states(asked).await {
             Ok(states) => {
                 let news = chunk
                     .iter()
@@ -50,14 +52,15 @@ async fn look_after_all(app: &App) {
     }
 }
 
-/// What a stream has missed, if anything.
-pub(crate) fn judge(stream: &Progress, state: Option<&(i64, i64)>) -> Option<News> {
+/// What a stream has missed, if anything. One that is displaced is told so even when its session is over:
+/// the device is listening elsewhere, and should not be brought back by the wish for another token.
+pub(crate) fn judge(stream: &Progress, state: Option<&StreamState>) -> Option<News> {
+    let end = |reason| Some(News::End(stream.device, reason));
     match state {
-        None => Some(News::End(stream.device, ErrorReason::TokenInvalid)),
-        Some((_, epoch)) if *epoch > stream.epoch => {
-            Some(News::End(stream.device, ErrorReason::StreamDisplaced))
-        }
-        Some((last_sequence, _)) if *last_sequence > stream.delivered || stream.stuck => {
+        None => end(ErrorReason::TokenInvalid),
+        Some(state) if state.epoch > stream.epoch => end(ErrorReason::StreamDisplaced),
+        Some(state) if !state.stands => end(ErrorReason::TokenInvalid),
+        Some(state) if state.last_sequence > stream.delivered || stream.stuck => {
             Some(News::Look(stream.device))
         }
         Some(_) => None,
@@ -67,29 +70,59 @@ pub(crate) fn judge(stream: &Progress, state: Option<&(i64, i64)>) -> Option<New
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Grounds;
     use sottovoce_statements::DeviceId;
 
     const STREAM: Progress = Progress {
         device: DeviceId::from_bytes([1; 16]),
         epoch: 3,
+        grounds: Grounds {
+            session: [1; 16],
+            breaks: 0,
+        },
         delivered: 7,
         stuck: false,
     };
 
+    const STATE: StreamState = StreamState {
+        last_sequence: 7,
+        epoch: 3,
+        stands: true,
+    };
+
+    fn end_of(state: Option<StreamState>) -> ErrorReason {
+        match judge(&STREAM, state.as_ref()) {
+            Some(News::End(_, reason)) => reason,
+            other => panic!("not the end: {other:?}"),
+        }
+    }
+
     #[test]
     fn a_stream_is_told_what_it_has_missed_and_nothing_else() {
-        let told = |state: Option<(i64, i64)>| judge(&STREAM, state.as_ref());
-        assert!(told(Some((7, 3))).is_none());
-        assert!(matches!(told(Some((8, 3))), Some(News::Look(_))));
-        let displaced = told(Some((7, 4)));
-        assert!(matches!(
-            displaced,
-            Some(News::End(_, ErrorReason::StreamDisplaced))
-        ));
-        assert!(matches!(
-            told(None),
-            Some(News::End(_, ErrorReason::TokenInvalid))
-        ));
+        assert!(judge(&STREAM, Some(&STATE)).is_none());
+        let more = StreamState {
+            last_sequence: 8,
+            ..STATE
+        };
+        assert!(matches!(judge(&STREAM, Some(&more)), Some(News::Look(_))));
+    }
+
+    #[test]
+    fn a_stream_whose_session_or_device_is_gone_ends_as_not_allowed_and_an_older_one_as_displaced() {
+        let over = StreamState {
+            stands: false,
+            ..STATE
+        };
+        assert_eq!(end_of(Some(over)), ErrorReason::TokenInvalid);
+        assert_eq!(end_of(None), ErrorReason::TokenInvalid);
+        for stands in [true, false] {
+            let displaced = StreamState {
+                epoch: 4,
+                stands,
+                ..STATE
+            };
+            assert_eq!(end_of(Some(displaced)), ErrorReason::StreamDisplaced);
+        }
     }
 
     #[test]
@@ -98,6 +131,6 @@ mod tests {
             stuck: true,
             ..STREAM
         };
-        assert!(matches!(judge(&stuck, Some(&(7, 3))), Some(News::Look(_))));
+        assert!(matches!(judge(&stuck, Some(&STATE)), Some(News::Look(_))));
     }
 }

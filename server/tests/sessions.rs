@@ -389,3 +389,56 @@ async fn the_database_holds_no_token_and_no_time_of_a_session_finer_than_a_day()
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_begins_while_its_session_ends_ends_too() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let alice = Device::named("alice");
+    let keeper = alice.join(&clients).await;
+    for _ in 0..40 {
+        let begun = alice.sign_in_from(&clients, None).await;
+        let subscribing = async {
+            let request = with_token(&begun.access_token, SubscribeRequest {});
+            clients.mailbox.clone().subscribe(request).await
+        };
+        let revoking = revoke(&clients, &keeper, &begun.session_id);
+        let (stream, revoked) = tokio::join!(subscribing, revoking);
+        assert_eq!(revoked, Ok(()));
+        let end = match stream {
+            Err(refused) => refused,
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                let end = async {
+                    loop {
+                        if let Err(end) = stream.message().await {
+                            break end;
+                        }
+                    }
+                };
+                let end = tokio::time::timeout(Duration::from_secs(5), end).await;
+                end.expect("the stream goes on")
+            }
+        };
+        assert_eq!(reason(&end), "TOKEN_INVALID");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_gives_way_to_a_new_one_takes_its_stream_along() {
+    let server = TestServer::start_limited(|limits| limits.max_sessions_per_device = 2).await;
+    let clients = server.connect().await;
+    let alice = Device::named("alice");
+    let oldest = alice.join(&clients).await;
+    let stream = listen(&clients, &oldest).await;
+    let second = alice.sign_in(&clients).await;
+    assert_eq!(works(&clients, &oldest).await, Ok(()), "there is room for two");
+    let third = alice.sign_in(&clients).await;
+    assert_eq!(end_of(stream).await, "TOKEN_INVALID");
+    assert_eq!(works(&clients, &oldest).await, Err("TOKEN_INVALID".into()));
+    for token in [&second, &third] {
+        assert_eq!(works(&clients, token).await, Ok(()));
+    }
+    server.stop().await;
+}

@@ -83,13 +83,18 @@ impl fmt::Debug for Callers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Grounds;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn caller(device: u8) -> Caller {
         Caller {
             device: DeviceId::from_bytes([device; 16]),
-            session: [device; 16],
+            account: 1,
+            grounds: Grounds {
+                session: [device; 16],
+                breaks: 0,
+            },
             identity_key: [0; 32],
             address: "a@b.example".to_owned(),
             origin: crate::auth::Origin(None),

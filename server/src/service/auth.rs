@@ -197,7 +197,7 @@ fn to_message(session: StoredSession, caller: &Caller) -> Session {
         created_day: session.created_day,
         last_used_day: session.last_used_day,
         web: session.web,
-        current: session.id == caller.session,
+        current: session.id == caller.grounds.session,
     }
 }
 

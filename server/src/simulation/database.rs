@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sottovoce_statements::DeviceId;
 
 use super::random::Random;
-use crate::store::{READ_BYTES, ReadError, StoredEnvelope};
+use crate::store::{Grounds, READ_BYTES, ReadError, StoredEnvelope, StreamState};
 use crate::stream::Mail;
 
 #[derive(Debug)]
@@ -31,6 +31,8 @@ struct Tables {
 struct Mailbox {
     last: i64,
     epoch: i64,
+    /// How often the device's session was ended and begun again.
+    breaks: i64,
     envelopes: BTreeMap<i64, StoredEnvelope>,
 }
 
@@ -86,21 +88,47 @@ impl Database {
         .await
     }
 
-    /// Counts a stream of the device.
-    pub(super) async fn open_stream(&self, device: DeviceId) -> Result<i64, ReadError> {
+    /// What a stream of the device rests on, if it is begun now.
+    pub(super) async fn grounds(&self, device: DeviceId) -> Result<Grounds, ReadError> {
         self.answer(|tables| {
             let mailbox = tables.mailboxes.entry(device).or_default();
-            mailbox.epoch += 1;
-            mailbox.epoch
+            grounds(mailbox.breaks)
         })
         .await
     }
 
-    /// The newest sequence and stream of the device.
-    pub(super) async fn state(&self, device: DeviceId) -> Result<(i64, i64), ReadError> {
+    /// Ends the device's session; it has another at once.
+    pub(super) fn end_session(&self, device: DeviceId) {
+        let mut tables = self.tables.lock().unwrap();
+        tables.mailboxes.entry(device).or_default().breaks += 1;
+    }
+
+    /// Counts a stream of the device; none for a session that is over.
+    pub(super) async fn open_stream(
+        &self,
+        device: DeviceId,
+        rests_on: Grounds,
+    ) -> Result<Option<i64>, ReadError> {
         self.answer(|tables| {
             let mailbox = tables.mailboxes.entry(device).or_default();
-            (mailbox.last, mailbox.epoch)
+            if grounds(mailbox.breaks) != rests_on {
+                return None;
+            }
+            mailbox.epoch += 1;
+            Some(mailbox.epoch)
+        })
+        .await
+    }
+
+    /// What there is to know for a stream of the device.
+    pub(super) async fn state(&self, device: DeviceId, rests_on: Grounds) -> Result<StreamState, ReadError> {
+        self.answer(|tables| {
+            let mailbox = tables.mailboxes.entry(device).or_default();
+            StreamState {
+                last_sequence: mailbox.last,
+                epoch: mailbox.epoch,
+                stands: grounds(mailbox.breaks) == rests_on,
+            }
         })
         .await
     }
@@ -137,9 +165,17 @@ impl Database {
     }
 }
 
+fn grounds(breaks: i64) -> Grounds {
+    Grounds {
+        session: [0; 16],
+        breaks,
+    }
+}
+
 impl Mail for Database {
     async fn newest(&self, device: &DeviceId) -> Result<i64, ReadError> {
-        self.state(*device).await.map(|(last, _)| last)
+        self.answer(|tables| tables.mailboxes.entry(*device).or_default().last)
+            .await
     }
 
     async fn next(

@@ -81,7 +81,8 @@ fn run(seed: u64) {
         sim.client(format!("sender-{n}"), sending);
     }
     for (n, device) in (5..).zip(RECEIVERS) {
-        let receiving = people::receive(device, ledger.clone(), Random::new(seed, n));
+        let (ledger, database) = (ledger.clone(), database.clone());
+        let receiving = people::receive(device, ledger, database, Random::new(seed, n));
         sim.client(format!("receiver-{n}"), receiving);
     }
     let mut quiet_until = Duration::ZERO;
@@ -108,7 +109,7 @@ const PEOPLE: [&str; 4] = ["sender-3", "sender-4", "receiver-5", "receiver-6"];
 fn fail(sim: &mut Sim<'_>, database: &Database, bus: &Bus, random: &mut Random) {
     let node = NODES[random.below(NODES.len() as u64) as usize];
     let person = PEOPLE[random.below(PEOPLE.len() as u64) as usize];
-    match random.below(9) {
+    match random.below(10) {
         0 => sim.partition(node, person),
         1 => sim.partition_oneway(node, person),
         2 => sim.partition_oneway(person, node),
@@ -119,6 +120,14 @@ fn fail(sim: &mut Sim<'_>, database: &Database, bus: &Bus, random: &mut Random) 
         }
         5 => database.set_sick(random.one_in(2)),
         6 => bus.set_lossy(random.one_in(2)),
+        7 => {
+            let device = RECEIVERS[random.below(RECEIVERS.len() as u64) as usize];
+            database.end_session(device);
+            // By a command on the database, which tells nobody, or through a node.
+            if random.one_in(2) {
+                bus.tell_of_end(random.below(NODES.len() as u64) as usize, device);
+            }
+        }
         _ => heal(sim),
     }
 }

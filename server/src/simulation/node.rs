@@ -8,7 +8,9 @@ use prost::Message;
 use prost::bytes::Bytes;
 use sottovoce_proto::v1::connect_request::Frame;
 use sottovoce_proto::v1::connect_response::Frame as Answer;
-use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, QueueEmpty, Refused, SendResult, send_result};
+use sottovoce_proto::v1::{
+    ConnectRequest, ConnectResponse, ErrorReason, QueueEmpty, Refused, SendResult, send_result,
+};
 use sottovoce_statements::DeviceId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -19,8 +21,8 @@ use turmoil::net::{TcpListener, TcpStream};
 use super::database::Database;
 use super::random::Random;
 use super::{NODES, WINDOW};
-use crate::hints::{Hint, Outbox};
-use crate::hub::{Hub, News};
+use crate::hints::{Outbox, Outgoings};
+use crate::hub::{Hub, News, Seat};
 use crate::stream::{Delivery, Event};
 use crate::watch::judge;
 
@@ -42,6 +44,14 @@ impl Bus {
             hubs: Mutex::new(vec![None; nodes]),
             random: Mutex::new(random),
             lossy: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells a node that a session of the device has ended, as if it was ended through this node.
+    pub(super) fn tell_of_end(&self, node: usize, device: DeviceId) {
+        let hub = self.hubs.lock().unwrap()[node].clone();
+        if let Some(hub) = hub {
+            hub.tell(vec![News::End(device, ErrorReason::TokenInvalid)]);
         }
     }
 
@@ -90,7 +100,7 @@ async fn watch(hub: Hub, database: Arc<Database>) {
         let mut streams = hub.progress();
         streams.sort_by_key(|stream| stream.device);
         for stream in streams {
-            if let Ok(state) = database.state(stream.device).await {
+            if let Ok(state) = database.state(stream.device, stream.grounds).await {
                 hub.tell_here(judge(&stream, Some(&state)));
             }
         }
@@ -105,13 +115,9 @@ async fn connect(connection: TcpStream, hub: Hub, database: Arc<Database>) {
         return;
     }
     let device = DeviceId::from_bytes(id);
-    let Ok(epoch) = database.open_stream(device).await else {
+    let Some(seat) = sit_down(device, &hub, &database).await else {
         return;
     };
-    let Ok(seat) = hub.take_seat(device, epoch) else {
-        return;
-    };
-    hub.opened(device, epoch);
     let (events, mut received) = mpsc::channel(4);
     let (answers, outgoing) = mpsc::channel(64);
     let delivery = Delivery::new(database.clone(), device, seat, events, WINDOW);
@@ -136,6 +142,16 @@ async fn connect(connection: TcpStream, hub: Hub, database: Arc<Database>) {
         // Time to be written, unless the client has gone.
         let _ = tokio::time::timeout(Duration::from_secs(5), taking).await;
     }
+}
+
+/// As `crate::stream::open` does.
+async fn sit_down(device: DeviceId, hub: &Hub, database: &Database) -> Option<Seat> {
+    let grounds = database.grounds(device).await.ok()?;
+    let epoch = database.open_stream(device, grounds).await.ok()??;
+    let seat = hub.take_seat(device, epoch, grounds).ok()?;
+    let state = database.state(device, grounds).await.ok()?;
+    state.stands.then(|| hub.opened(device, epoch))?;
+    Some(seat)
 }
 
 /// Does what the client asks, until it has gone.

@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 use turmoil::net::TcpStream;
 use turmoil::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::database::Database;
 use super::node::{PORT, read_frame, write_frame};
 use super::random::Random;
 use super::{NODES, RECEIVERS, SENDERS, WINDOW};
@@ -158,8 +159,14 @@ async fn ask(connection: &mut Connection, request: &SendRequest) -> Option<bool>
     }
 }
 
-/// Receives and acknowledges until all that was sent has come, then checks that a newer stream displaces.
-pub(super) async fn receive(device: DeviceId, ledger: Arc<Ledger>, mut random: Random) -> turmoil::Result {
+/// Receives and acknowledges until all that was sent has come, then checks that a newer stream displaces
+/// and that the end of a session is the end of its stream.
+pub(super) async fn receive(
+    device: DeviceId,
+    ledger: Arc<Ledger>,
+    database: Arc<Database>,
+    mut random: Random,
+) -> turmoil::Result {
     loop {
         let over = ledger.nothing_more_is_sent();
         let Some(connection) = Connection::open(device, &mut random).await else {
@@ -171,6 +178,7 @@ pub(super) async fn receive(device: DeviceId, ledger: Arc<Ledger>, mut random: R
     }
     in_order(&ledger.came(device));
     displace(device, &mut random).await;
+    end_session(device, &database, &mut random).await;
     Ok(())
 }
 
@@ -244,20 +252,37 @@ async fn displace(device: DeviceId, random: &mut Random) {
     let mut older = opened(device, random).await;
     for _ in 0..3 {
         let mut newer = opened(device, random).await;
-        let end = loop {
-            match older.next(Duration::from_secs(20)).await {
-                Some(Answer::Result(end)) => break end.outcome,
-                Some(_) => {}
-                None => panic!("the older stream goes on, or ends without a reason"),
-            }
-        };
-        let Some(Outcome::Refused(refused)) = end else {
-            panic!("{end:?}")
-        };
-        assert_eq!(refused.reason(), ErrorReason::StreamDisplaced);
+        assert_eq!(end_of(&mut older).await, ErrorReason::StreamDisplaced);
         let quiet = newer.next(Duration::from_secs(5)).await;
         assert!(quiet.is_none(), "the newer stream is told {quiet:?}");
         older = newer;
+    }
+}
+
+/// On a network that works, and told to nobody: each stream ends with the session it rests on, and the next
+/// session has a stream that stays.
+async fn end_session(device: DeviceId, database: &Database, random: &mut Random) {
+    let mut stream = opened(device, random).await;
+    for _ in 0..3 {
+        database.end_session(device);
+        assert_eq!(end_of(&mut stream).await, ErrorReason::TokenInvalid);
+        stream = opened(device, random).await;
+        let quiet = stream.next(Duration::from_secs(5)).await;
+        assert!(quiet.is_none(), "the next stream is told {quiet:?}");
+    }
+}
+
+async fn end_of(stream: &mut Connection) -> ErrorReason {
+    let end = loop {
+        match stream.next(Duration::from_secs(20)).await {
+            Some(Answer::Result(end)) => break end.outcome,
+            Some(_) => {}
+            None => panic!("the stream goes on, or ends without a reason"),
+        }
+    };
+    match end {
+        Some(Outcome::Refused(refused)) => refused.reason(),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -8,6 +8,7 @@ use sottovoce_statements::DeviceId;
 use super::db::{Rows, sql};
 use super::posts::drop_delivered;
 use super::rows::{fixed, from_db, to_db};
+use super::sessions::Grounds;
 use super::writer::{Task, Tx, Waiting, Write, WriteError, WriteTogether};
 use super::{ReadError, Store};
 
@@ -120,19 +121,43 @@ async fn uncount(deleted: Counts, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
 }
 
 /// Counts a new stream of the device, and returns its number.
-pub(crate) struct OpenStream(pub(crate) DeviceId);
+pub(crate) struct OpenStream {
+    pub(crate) device: DeviceId,
+    pub(crate) grounds: Grounds,
+}
+
+/// The session a stream was to rest on has ended. A number of its own would have displaced others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionOver;
+
+/// What the database knows that a stream should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamState {
+    /// The sequence of the newest envelope ever put into the mailbox.
+    pub(crate) last_sequence: i64,
+    /// How many streams the device has opened.
+    pub(crate) epoch: i64,
+    /// What the stream rests on is as it was.
+    pub(crate) stands: bool,
+}
 
 impl Write for OpenStream {
     type Output = i64;
-    type Refusal = Infallible;
+    type Refusal = SessionOver;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<i64, WriteError<Infallible>> {
-        let (epoch,): (i64,) =
-            sql("UPDATE devices SET stream_epoch = stream_epoch + 1 WHERE id = $1 RETURNING stream_epoch")
-                .bind(self.0)
-                .fetch_one(&mut tx.conn)
-                .await?;
-        Ok(epoch)
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<i64, WriteError<SessionOver>> {
+        let counted: Option<(i64,)> = sql("UPDATE devices SET stream_epoch = stream_epoch + 1 \
+             WHERE id = $1 AND EXISTS (SELECT 1 FROM sessions \
+             WHERE sessions.id = $2 AND sessions.device = devices.id AND sessions.breaks = $3) \
+             RETURNING stream_epoch")
+        .bind(self.device)
+        .bind(self.grounds.session)
+        .bind(self.grounds.breaks)
+        .fetch_optional(&mut tx.conn)
+        .await?;
+        counted
+            .map(|(epoch,)| epoch)
+            .ok_or(WriteError::Refused(SessionOver))
     }
 }
 
@@ -158,21 +183,29 @@ impl Store {
         Ok(newest.map_or(0, |(newest,)| newest))
     }
 
-    /// Of those devices that exist: the sequence of the newest envelope ever, and how many streams were
-    /// opened.
+    /// What there is to know for these streams, of those whose device exists. At least one.
     pub(crate) async fn states(
         &self,
-        devices: impl Iterator<Item = DeviceId>,
-    ) -> Result<HashMap<DeviceId, (i64, i64)>, ReadError> {
-        let rows: Vec<(Vec<u8>, i64, i64)> = sql(
-            "WITH r(id) AS ({rows}) SELECT devices.id, last_sequence, stream_epoch FROM devices \
-             WHERE id IN (SELECT id FROM r)",
-        )
-        .rows(Rows::column(devices))
+        streams: impl Iterator<Item = (DeviceId, Grounds)>,
+    ) -> Result<HashMap<DeviceId, StreamState>, ReadError> {
+        let mut asked = Rows::default();
+        for (device, grounds) in streams {
+            asked.push([device.into(), grounds.session.into(), grounds.breaks.into()]);
+        }
+        let rows: Vec<(Vec<u8>, i64, i64, i64)> = sql("WITH r(device, session, breaks) AS ({rows}) \
+             SELECT devices.id, last_sequence, stream_epoch, (SELECT COUNT(*) FROM sessions \
+             WHERE sessions.id = r.session AND sessions.device = r.device AND sessions.breaks = r.breaks) \
+             FROM r JOIN devices ON devices.id = r.device")
+        .rows(asked)
         .fetch_all(&mut self.read().await?.conn())
         .await?;
-        let states = rows.into_iter().map(|(device, last_sequence, epoch)| {
-            Ok((DeviceId::from_bytes(fixed(&device)?), (last_sequence, epoch)))
+        let states = rows.into_iter().map(|(device, last_sequence, epoch, sessions)| {
+            let state = StreamState {
+                last_sequence,
+                epoch,
+                stands: sessions > 0,
+            };
+            Ok((DeviceId::from_bytes(fixed(&device)?), state))
         });
         Ok(states.collect::<Result<_, sqlx::Error>>()?)
     }

@@ -53,7 +53,7 @@ pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
-pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, StoredEnvelope};
+pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState};
 pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, NewInvite, PlaceError,
@@ -67,7 +67,7 @@ pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterR
 pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
 pub(crate) use server_keys::SharedKey;
 pub(crate) use sessions::{
-    Caller, RevokeSession, SessionUnknown, SignIn, SignInPace, SignInRefusal, StoredSession,
+    Caller, Grounds, RevokeSession, SessionUnknown, SignIn, SignInPace, SignInRefusal, StoredSession,
 };
 pub(crate) use sweep::{Batch, Sweep, SweepAccounts};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};

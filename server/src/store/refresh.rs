@@ -169,6 +169,11 @@ impl Refresh {
             .bind(found.generation)
             .execute(&mut tx.conn)
             .await?;
+        // Streams that were begun with them end too, also at a node that does not hear of it in time.
+        sql("UPDATE sessions SET breaks = breaks + 1 WHERE id = $1")
+            .bind(self.presented.session)
+            .execute(&mut tx.conn)
+            .await?;
         end_streams(tx, found.device);
         self.renew(tx, found, found.generation).await
     }

@@ -17,13 +17,23 @@ use crate::limits::Limits;
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) device: DeviceId,
-    pub(crate) session: [u8; 16],
+    /// The row of its account.
+    pub(crate) account: i64,
+    pub(crate) grounds: Grounds,
     pub(crate) identity_key: [u8; 32],
     /// `name@server`.
     pub(crate) address: String,
     /// Where the session was begun, and where its calls come from.
     pub(crate) origin: Origin,
     pub(crate) expires_at_ms: u64,
+}
+
+/// What a stream rests on: a session, as it was when its token was looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grounds {
+    pub(crate) session: [u8; 16],
+    /// How often the session's streams had been ended while it went on.
+    pub(crate) breaks: i64,
 }
 
 /// Lets a device in.
@@ -191,7 +201,7 @@ impl SignIn {
         .execute(&mut tx.conn)
         .await?;
         if ended > 0 {
-            tx.tell(News::TokensVoid(*self.device()));
+            end_streams(tx, *self.device());
         }
         Ok(())
     }
@@ -238,7 +248,7 @@ impl Write for RevokeSession {
     }
 }
 
-type CallerRow = (Vec<u8>, Vec<u8>, Vec<u8>, String, Option<Vec<u8>>, i64);
+type CallerRow = (Vec<u8>, i64, Vec<u8>, i64, Vec<u8>, String, Option<Vec<u8>>, i64);
 type SessionRow = (Vec<u8>, Vec<u8>, i64, i64, Option<Vec<u8>>);
 
 impl Store {
@@ -251,8 +261,9 @@ impl Store {
             Ok(caller) => return Ok(Some(caller)),
             Err(before) => before,
         };
-        let row: Option<CallerRow> = sql("SELECT devices.id, sessions.id, devices.identity_key, \
-             accounts.address, sessions.origin_hash, access_tokens.expires_at_ms \
+        let row: Option<CallerRow> = sql("SELECT devices.id, devices.account, sessions.id, \
+             sessions.breaks, devices.identity_key, accounts.address, sessions.origin_hash, \
+             access_tokens.expires_at_ms \
              FROM access_tokens JOIN sessions ON sessions.id = access_tokens.session \
              JOIN devices ON devices.id = sessions.device JOIN accounts ON accounts.id = devices.account \
              WHERE access_tokens.hash = $1 AND access_tokens.expires_at_ms > $2")
@@ -260,12 +271,17 @@ impl Store {
         .bind(to_db(now_ms))
         .fetch_optional(&mut self.read().await?.conn())
         .await?;
-        let Some((device, session, identity_key, address, origin, expires_at_ms)) = row else {
+        let Some((device, account, session, breaks, identity_key, address, origin, expires_at_ms)) = row
+        else {
             return Ok(None);
         };
         let caller = Caller {
             device: DeviceId::from_bytes(fixed(&device)?),
-            session: fixed(&session)?,
+            account,
+            grounds: Grounds {
+                session: fixed(&session)?,
+                breaks,
+            },
             identity_key: fixed(&identity_key)?,
             address,
             origin: Origin(origin.as_deref().map(fixed).transpose()?),
@@ -273,6 +289,19 @@ impl Store {
         };
         self.callers.remember(*hash, &caller, before);
         Ok(Some(caller))
+    }
+
+    /// Whether a stream of the device still has what it rests on. Asked of the database, whatever is
+    /// remembered of the token.
+    pub(crate) async fn stands(&self, device: &DeviceId, grounds: Grounds) -> Result<bool, ReadError> {
+        let found: Option<(i64,)> =
+            sql("SELECT breaks FROM sessions WHERE id = $1 AND device = $2 AND breaks = $3")
+                .bind(grounds.session)
+                .bind(device)
+                .bind(grounds.breaks)
+                .fetch_optional(&mut self.read().await?.conn())
+                .await?;
+        Ok(found.is_some())
     }
 
     /// The sessions of the account of `device`, those used last first.
