@@ -12,7 +12,7 @@ use sottovoce_statements::{DeviceManifest, ManifestDevice};
 use crate::common::{Clients, Device, reason, statement, with_token};
 
 /// Another device of the same account.
-fn second(device: &Device, name: &str) -> Device {
+pub(crate) fn second(device: &Device, name: &str) -> Device {
     let other = Device::named(name);
     Device {
         account: device.account.clone(),
@@ -23,7 +23,7 @@ fn second(device: &Device, name: &str) -> Device {
 }
 
 /// The manifest that follows `previous`, with these devices.
-fn following(previous: &SignedStatement, version: u64, devices: &[&Device]) -> SignedStatement {
+pub(crate) fn following(previous: &SignedStatement, version: u64, devices: &[&Device]) -> SignedStatement {
     use sha2::Digest as _;
     let mut listed: Vec<_> = devices
         .iter()
@@ -46,7 +46,11 @@ fn binding(device: &Device) -> SignedStatement {
     statement(device.binding(), &device.identity)
 }
 
-async fn update(clients: &Clients, manifest: &SignedStatement, new: &[&Device]) -> Result<(), tonic::Status> {
+pub(crate) async fn update(
+    clients: &Clients,
+    manifest: &SignedStatement,
+    new: &[&Device],
+) -> Result<(), tonic::Status> {
     let request = UpdateManifestRequest {
         manifest: Some(manifest.clone()),
         bindings: new.iter().map(|device| binding(device)).collect(),
@@ -56,7 +60,7 @@ async fn update(clients: &Clients, manifest: &SignedStatement, new: &[&Device]) 
 }
 
 /// Registers, and gives the first manifest.
-async fn register(clients: &Clients, device: &Device) -> SignedStatement {
+pub(crate) async fn register(clients: &Clients, device: &Device) -> SignedStatement {
     device.register(clients).await;
     device.registration().manifest.unwrap()
 }

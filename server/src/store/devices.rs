@@ -26,27 +26,54 @@ pub(crate) struct BlockDevice {
 }
 
 impl Write for BlockDevice {
-    /// Whether there is such a device.
+    /// Whether there is such a device, or was one when it was shut out.
     type Output = bool;
     type Refusal = Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
-        let known = sql("UPDATE devices SET blocked = $1 WHERE id = $2")
-            .bind(i64::from(self.blocked))
+        match self.blocked {
+            true => self.shut_out(tx).await,
+            false => self.let_in(tx).await,
+        }
+    }
+}
+
+impl BlockDevice {
+    async fn shut_out(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
+        let known = sql("UPDATE devices SET blocked = 1 WHERE id = $1")
             .bind(id(&self.device))
             .execute(&mut tx.conn)
             .await?;
         if known == 0 {
             return Ok(false);
         }
-        if self.blocked {
-            sql("DELETE FROM sessions WHERE device = $1")
-                .bind(id(&self.device))
-                .execute(&mut tx.conn)
-                .await?;
-            end_streams(tx, self.device);
-        }
+        sql("INSERT INTO shut_outs (device, identity_key, account) \
+             SELECT id, identity_key, account FROM devices WHERE id = $1 \
+             ON CONFLICT (device) DO UPDATE SET identity_key = excluded.identity_key, \
+             account = excluded.account")
+        .bind(id(&self.device))
+        .execute(&mut tx.conn)
+        .await?;
+        sql("DELETE FROM sessions WHERE device = $1")
+            .bind(id(&self.device))
+            .execute(&mut tx.conn)
+            .await?;
+        end_streams(tx, self.device);
         Ok(true)
+    }
+
+    /// Also one that is on no manifest, or that came back under another id.
+    async fn let_in(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
+        let here = sql("UPDATE devices SET blocked = 0 WHERE id = $1")
+            .bind(id(&self.device))
+            .execute(&mut tx.conn)
+            .await?;
+        let shut_out = sql("DELETE FROM shut_outs WHERE device = $1 OR identity_key IN \
+             (SELECT identity_key FROM devices WHERE id = $1)")
+        .bind(id(&self.device))
+        .execute(&mut tx.conn)
+        .await?;
+        Ok(here + shut_out > 0)
     }
 }
 
@@ -141,7 +168,7 @@ async fn cancel_scheduled_by(conn: &mut Conn<'_>, device: DeviceId) -> Result<()
     Ok(())
 }
 
-/// Adds a device in a place of the manifest.
+/// Adds a device in a place of the manifest; shut out, if it was shut out before under its id or with its key.
 pub(super) async fn insert_device(
     conn: &mut Conn<'_>,
     account: i64,
@@ -149,9 +176,15 @@ pub(super) async fn insert_device(
     since_version: u64,
     binding: &Verified<DeviceBinding>,
 ) -> Result<(), sqlx::Error> {
+    let shut_out: Option<(i64,)> =
+        sql("SELECT account FROM shut_outs WHERE device = $1 OR identity_key = $2 LIMIT 1")
+            .bind(id(&binding.device_id))
+            .bind(binding.signer().as_bytes().as_slice())
+            .fetch_optional(conn)
+            .await?;
     sql(
         "INSERT INTO devices (id, account, position, identity_key, since_version, binding_statement, \
-         binding_signature) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         binding_signature, blocked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(id(&binding.device_id))
     .bind(account)
@@ -160,6 +193,7 @@ pub(super) async fn insert_device(
     .bind(to_db(since_version))
     .bind(binding.signed().statement_bytes())
     .bind(binding.signed().signature_bytes().as_slice())
+    .bind(i64::from(shut_out.is_some()))
     .execute(conn)
     .await?;
     Ok(())
