@@ -279,3 +279,29 @@ fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     u64::try_from(now.unwrap().as_millis()).unwrap()
 }
+
+#[tokio::test]
+async fn who_has_not_the_accounts_key_does_not_learn_whether_there_is_the_account() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let (alice, nobody) = (Device::named("alice"), Device::named("nobody"));
+    let mallory = Device::named("mallory");
+    register(&clients, &alice).await;
+    let mut answers = Vec::new();
+    for victim in [&alice, &nobody] {
+        let forged = Device {
+            account: mallory.account.clone(),
+            ..victim.clone()
+        };
+        let first = forged.registration().manifest.unwrap();
+        let manifest = following(&first, 2, &[&forged]);
+        let status = update(&clients, &manifest, &[]).await.unwrap_err();
+        answers.push((
+            status.code(),
+            status.message().to_owned(),
+            status.details().to_vec(),
+        ));
+    }
+    assert_eq!(answers[0], answers[1]);
+    server.stop().await;
+}

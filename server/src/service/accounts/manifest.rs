@@ -51,7 +51,8 @@ impl App {
         let address = &manifest.claimed().address;
         fields::check_local(address, &self.server_name, "manifest")?;
         let standing = self.store.standing(address).await?;
-        let standing = standing.ok_or_else(|| Refusal::because(ErrorReason::AccountUnknown))?;
+        // Whoever has not the account's key does not learn whether there is the account.
+        let standing = standing.ok_or_else(|| fields::unsigned("manifest"))?;
         let account_key = AccountKey::from_slice(&standing.account_key).map_err(|error| {
             tracing::error!(%error, "a stored account key is damaged");
             Refusal::because(ErrorReason::Internal)
