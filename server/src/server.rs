@@ -14,7 +14,6 @@ use sottovoce_proto::v1::mailbox_service_server::MailboxServiceServer;
 use sottovoce_proto::v1::prekey_service_server::PrekeyServiceServer;
 use sottovoce_proto::v1::server_service_server::ServerServiceServer;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
@@ -36,7 +35,7 @@ use crate::descriptors;
 use crate::error::{ServeError, StartError};
 use crate::fan_out::{self, FanOuts};
 use crate::gate::GateLayer;
-use crate::hints::{Hint, Nats, Outbox};
+use crate::hints::{Nats, Outbox, Outgoings};
 use crate::hub::Hub;
 use crate::jobs::{Runner, node_name};
 use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
@@ -74,7 +73,7 @@ pub struct Server {
     #[cfg(unix)]
     orders: Option<Orders>,
     app: Arc<App>,
-    nats: Option<(Nats, mpsc::Receiver<Hint>)>,
+    nats: Option<(Nats, Outgoings)>,
 }
 
 impl Server {
@@ -346,7 +345,7 @@ async fn out_of_patience(app: &App) {
 }
 
 /// Tells the other nodes and hears them, where there may be any.
-async fn stay_together(app: Arc<App>, nats: Option<(Nats, mpsc::Receiver<Hint>)>) {
+async fn stay_together(app: Arc<App>, nats: Option<(Nats, Outgoings)>) {
     if !app.several_nodes {
         return;
     }

@@ -9,10 +9,9 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::StreamExt;
 use prost::Message;
 use sottovoce_statements::ServerName;
-use tokio::sync::mpsc;
 
-use super::Hint;
 use super::wire::Batch;
+use super::{Hint, Outgoing, Outgoings};
 use crate::auth::random;
 use crate::error::StartError;
 use crate::hub::Hub;
@@ -22,6 +21,9 @@ const BATCH: usize = 256;
 
 /// Their bytes at most.
 const BATCH_LEN: usize = 256 * 1024;
+
+/// Messages that the library holds for a NATS server that does not read.
+const UNSENT: usize = 64;
 
 /// How long a connection may take; until it is there the watch has to do.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,6 +74,7 @@ impl Nats {
         let client = ConnectOptions::new()
             .name("sottovoce-server")
             .connection_timeout(CONNECT_TIMEOUT)
+            .client_capacity(UNSENT)
             .retry_on_initial_connect()
             .event_callback(move |event| {
                 let state = state.clone();
@@ -95,7 +98,7 @@ impl Nats {
     }
 
     /// Sends what is put into the outbox and tells the hub what others send, for as long as it is polled.
-    pub(crate) async fn run(self, hub: Hub, mut outbox: mpsc::Receiver<Hint>) {
+    pub(crate) async fn run(self, hub: Hub, mut outbox: Outgoings) {
         let mut subscription = match self.client.subscribe(self.subject.clone()).await {
             Ok(subscription) => subscription,
             Err(error) => {
@@ -120,7 +123,16 @@ impl Nats {
         }
     }
 
-    async fn send(&self, hints: Vec<Hint>) {
+    /// While NATS is away nothing waits for it: what there was to look at then the watch has found long before,
+    /// and messages that are never stored are for now or never.
+    async fn send(&self, hints: Vec<Outgoing>) {
+        if !self.connected.load(Ordering::Relaxed) {
+            return;
+        }
+        let (hints, _room): (Vec<Hint>, Vec<_>) = hints
+            .into_iter()
+            .map(|outgoing| (outgoing.hint, outgoing.room))
+            .unzip();
         let batch = Batch::new(self.node, hints.iter().cloned());
         if batch.encoded_len() <= BATCH_LEN {
             self.publish(&batch).await;

@@ -59,8 +59,9 @@ impl Bus {
         self.lossy.store(lossy, Ordering::Relaxed);
     }
 
-    async fn carry(self: Arc<Self>, from: usize, mut hints: mpsc::Receiver<Hint>) {
+    async fn carry(self: Arc<Self>, from: usize, mut hints: Outgoings) {
         while let Some(hint) = hints.recv().await {
+            let hint = hint.hint;
             for to in (0..NODES.len()).filter(|to| *to != from) {
                 let (time, lost) = {
                     let mut random = self.random.lock().unwrap();
