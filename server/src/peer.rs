@@ -26,6 +26,11 @@ impl Peer {
         AddressPrefix::counted_together(self.0)
     }
 
+    /// Who has one share with it of what there is for all.
+    pub(crate) fn pooled(self) -> AddressPrefix {
+        AddressPrefix::pooled_together(self.0)
+    }
+
     /// Whether it is this machine, or one of these proxies: then there may be many behind it.
     pub(crate) fn stands_for_many(self, proxies: &[AddressPrefix]) -> bool {
         self.0.is_loopback() || self.is_one_of(proxies)
@@ -39,12 +44,12 @@ impl Peer {
             return nearest;
         }
         let values = headers.get_all("x-forwarded-for").into_iter();
-        let hops: Vec<&str> = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+        // Each hop by itself: what a stranger wrote must not hide what a proxy wrote behind it.
+        let hops: Vec<&[u8]> = values
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         for hop in hops.iter().rev() {
-            let Ok(address) = hop.trim().parse() else {
+            let Some(address) = str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse().ok()) else {
                 break;
             };
             nearest = Self::new(address);
@@ -69,15 +74,21 @@ impl fmt::Debug for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn peer(text: &str) -> Peer {
         Peer::new(text.parse().unwrap())
     }
 
     fn forwarded(from: &str, lines: &[&str]) -> Peer {
+        let lines: Vec<_> = lines.iter().map(|line| line.as_bytes()).collect();
+        forwarded_bytes(from, &lines)
+    }
+
+    fn forwarded_bytes(from: &str, lines: &[&[u8]]) -> Peer {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append("x-forwarded-for", line.parse().unwrap());
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
         }
         let proxies = ["10.0.0.0/8".parse().unwrap(), "127.0.0.1".parse().unwrap()];
         peer(from).behind(&headers, &proxies)
@@ -103,6 +114,20 @@ mod tests {
         assert_eq!(
             forwarded("10.0.0.1", &["198.51.100.9, nonsense, 10.0.0.2"]),
             peer("10.0.0.2"),
+            "the last one known"
+        );
+    }
+
+    #[test]
+    fn what_is_no_text_hides_nobody() {
+        for line in [&b"\xff, 192.0.2.1"[..], b"\xff,\x80,, 192.0.2.1, 10.0.0.2"] {
+            assert_eq!(forwarded_bytes("10.0.0.1", &[line]), peer("192.0.2.1"));
+        }
+        let apart: [&[u8]; 2] = [b"\xff", b"192.0.2.1"];
+        assert_eq!(forwarded_bytes("10.0.0.1", &apart), peer("192.0.2.1"));
+        assert_eq!(
+            forwarded_bytes("10.0.0.1", &[b"192.0.2.1, \xff"]),
+            peer("10.0.0.1"),
             "the last one known"
         );
     }

@@ -14,6 +14,9 @@ const MAPPED_LEN: u8 = 96;
 /// What a site is given of IPv6 at the least (RFC 6177): whoever has one address there has them all.
 const SITE_LEN: u8 = 64;
 
+/// What it is given at the most, short of being a network of its own (RFC 6177 section 2).
+const CUSTOMER_LEN: u8 = 48;
+
 /// All addresses that begin alike, written `192.0.2.0/24` or `2001:db8::/32`; an address alone is
 /// itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +47,15 @@ impl AddressPrefix {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::cut(bits(address.into()), 128),
             IpAddr::V6(address) => Self::cut(bits(address.into()), SITE_LEN),
+        }
+    }
+
+    /// Who has one share of what there is for all: an IPv4 address, or the most of IPv6 that one customer is
+    /// commonly given. Whoever has it could use each of its 65,536 sites.
+    pub(crate) fn pooled_together(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::cut(bits(address.into()), 128),
+            IpAddr::V6(address) => Self::cut(bits(address.into()), CUSTOMER_LEN),
         }
     }
 
@@ -205,6 +217,16 @@ mod tests {
             |a, b| AddressPrefix::counted_together(address(a)) == AddressPrefix::counted_together(address(b));
         assert!(together("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
         assert!(!together("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(!together("192.0.2.1", "192.0.2.2"));
+        assert!(together("192.0.2.1", "::ffff:192.0.2.1"));
+    }
+
+    #[test]
+    fn all_sites_of_a_customer_share_what_there_is_for_all() {
+        let together =
+            |a, b| AddressPrefix::pooled_together(address(a)) == AddressPrefix::pooled_together(address(b));
+        assert!(together("2001:db8:1:2::1", "2001:db8:1:ff00::9"));
+        assert!(!together("2001:db8:1::1", "2001:db8:2::1"));
         assert!(!together("192.0.2.1", "192.0.2.2"));
         assert!(together("192.0.2.1", "::ffff:192.0.2.1"));
     }
