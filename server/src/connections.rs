@@ -14,17 +14,20 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::blocks::Blocked;
 use crate::clock::now_ms;
-use crate::limits::{Limits, MAX_HANDSHAKES};
+use crate::limits::{Limits, MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS};
 use crate::peer::Peer;
+use crate::prefix::AddressPrefix;
 use crate::serving::{Calls, Http, Manners};
 use crate::tls;
+use crate::turns::Lines;
 
 pub(crate) use admission::{Admission, Place};
 pub(crate) use greeted::Greeted;
@@ -46,6 +49,7 @@ pub(crate) struct Connections<S> {
     service: S,
     admission: Admission,
     handshakes: Semaphore,
+    handshakes_of: Lines<AddressPrefix>,
     /// Cancelled when no more connections are to be accepted, and those there are end in order.
     closing: CancellationToken,
     /// Cancelled when they end at once.
@@ -65,6 +69,7 @@ impl<S: Calls> Connections<S> {
             http: Http::new(&app.limits, manners),
             admission: Admission::new(&app),
             handshakes: Semaphore::new(MAX_HANDSHAKES),
+            handshakes_of: Lines::new(MAX_HANDSHAKES_PER_ADDRESS),
             app,
             tls,
             service,
@@ -113,7 +118,7 @@ impl<S: Calls> Connections<S> {
     async fn serve(&self, socket: TcpStream, peer: Peer) -> io::Result<()> {
         socket.set_nodelay(true)?;
         // In boxes, so that what is done with is not held for as long as the connection lasts.
-        let stream = Box::pin(self.secure(socket)).await?;
+        let stream = Box::pin(self.secure(socket, peer)).await?;
         let greeted = Box::pin(greet(stream, &self.app.limits)).await?;
         self.http
             .serve(greeted, peer, self.service.clone(), &self.closing)
@@ -121,14 +126,17 @@ impl<S: Calls> Connections<S> {
         Ok(())
     }
 
-    /// The TLS handshake, where there is one to make: in time, waiting for others included.
-    async fn secure(&self, socket: TcpStream) -> io::Result<Stream> {
+    /// The TLS handshake, where there is one to make: in time, waiting for others included. Who says nothing
+    /// keeps nobody waiting.
+    async fn secure(&self, socket: TcpStream, peer: Peer) -> io::Result<Stream> {
         let Some(tls) = &self.tls else {
             return Ok(Stream::Plain(socket));
         };
         let handshake = async {
-            let _turn = self.handshakes.acquire().await.map_err(io::Error::other)?;
-            tls.accept_with(socket, tls::prepare).await
+            let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            let all = Some(&self.handshakes);
+            let _turn = self.handshakes_of.turn(peer.pooled(), 1, all).await;
+            hello.into_stream_with(tls.config().clone(), tls::prepare).await
         };
         let secured = timeout(self.app.limits.handshake_timeout, handshake).await??;
         Ok(Stream::Tls(Box::new(secured)))

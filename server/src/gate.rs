@@ -1,10 +1,11 @@
 //! What every call passes on its way in and out: its time is bounded, where it comes from is not blocked
-//! and has not called too often, its token is checked, its device has not called too often and its turn
-//! has come, all before its body is read; the body is read before any of it is decoded, and whatever the gRPC
-//! library refuses by itself goes out as one of our refusals.
+//! and has not called too often, its token is checked and its device has not called too often, all before its
+//! body is read; the body is read before it has its turn and before any of it is decoded, and whatever the
+//! gRPC library refuses by itself goes out as one of our refusals.
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,8 +26,9 @@ use crate::clock::now_ms;
 use crate::peer::Peer;
 use crate::rates::AddressRate;
 use crate::refusal::Refusal;
+use crate::sides::{self, Sides};
 use crate::store::Caller;
-use crate::turns::Turns;
+use crate::turns::{Bodies, Turn, Turns};
 
 /// Taken off a client's deadline, so that the answer arrives before the client stops listening.
 const ANSWER_MARGIN: Duration = Duration::from_millis(5);
@@ -47,12 +49,14 @@ pub(crate) struct Gated<S> {
 pub(crate) struct Gate {
     app: Arc<App>,
     turns: Turns,
+    sides: Sides,
 }
 
 impl GateLayer {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let turns = Turns::new(&app.limits);
-        Self(Arc::new(Gate { app, turns }))
+        let sides = Sides::new();
+        Self(Arc::new(Gate { app, turns, sides }))
     }
 }
 
@@ -130,28 +134,39 @@ impl Gate {
     {
         let peer = self.admit(&mut request)?;
         let Some(call) = call else {
-            // Health, reflection, or nothing at all: these read little and have limits of their own.
-            return served(inner.call(request).await);
+            let place = self
+                .sides
+                .admit(request.uri().path(), peer, &self.app.trusted_proxies)?;
+            let response = served(inner.call(sides::bounded(request)).await)?;
+            return Ok(match place {
+                Some(place) => place.keep(response),
+                None => response,
+            });
         };
         if call.token == Token::Needed
             || (call.token == Token::Optional && request.headers().contains_key(AUTHORIZATION))
         {
             let caller = self.authenticate(request.headers(), peer).await?;
             self.app.rates.call_of_device(call, caller.device)?;
-            let _turn = self.turns.of_device(caller.device).await;
-            request.extensions_mut().insert(caller);
-            let request = if call.streamed {
-                self.with_frames(call, request)
+            let (mut request, _held) = if call.streamed {
+                (self.with_frames(call, request), None)
             } else {
-                let (head, body) = request.into_parts();
-                let body = body::begin(body, call, self.app.limits.body_timeout).await?;
-                Request::from_parts(head, body.finish().await?)
+                let (request, held) = self
+                    .with_body(call, request, &self.turns.bodies, caller.account)
+                    .await?;
+                (request, Some(held))
             };
+            let _turn = self.turns.of_device(&caller).await;
+            // The token may have become void while this waited.
+            let caller = self.authenticate(request.headers(), peer).await?;
+            request.extensions_mut().insert(caller);
             served(inner.call(request).await)
         } else {
             self.app.rates.call_of_stranger(call, peer)?;
             // Few turns, and their own: no more than these can who has no token put before those who do.
-            let request = self.with_strangers_body(call, request, peer).await?;
+            let (request, _held) = self
+                .with_body(call, request, &self.turns.open_bodies, peer.pooled())
+                .await?;
             let _turn = self.turns.open_call().await;
             served(inner.call(request).await)
         }
@@ -172,21 +187,22 @@ impl Gate {
         Ok(peer)
     }
 
-    async fn with_strangers_body(
+    /// The request with all of its body, and the right to hold that until the call is answered.
+    async fn with_body<'t, K: Copy + Eq + Hash>(
         &self,
         call: &Call,
         request: Request<Body>,
-        peer: Peer,
-    ) -> Result<Request<Body>, Refusal> {
+        bodies: &'t Bodies<K>,
+        of: K,
+    ) -> Result<(Request<Body>, Turn<'t, K>), Refusal> {
         let (head, body) = request.into_parts();
-        let (from, patience) = (peer.together(), self.app.limits.body_timeout);
         let begun = {
-            let _reading = self.turns.open_body(from, 1).await;
-            body::begin(body, call, patience).await?
+            let _beginning = bodies.begin(of).await;
+            body::begin(body, call, self.app.limits.body_timeout).await?
         };
         // Given back before another is asked for: two that wait for each other would wait for ever.
-        let _reading = self.turns.open_body(from, begun.length()).await;
-        Ok(Request::from_parts(head, begun.finish().await?))
+        let held = bodies.whole(of, begun.length()).await;
+        Ok((Request::from_parts(head, begun.finish().await?), held))
     }
 
     fn with_frames(&self, call: &Call, request: Request<Body>) -> Request<Body> {
@@ -223,6 +239,12 @@ pub(crate) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Refusal> 
         .get::<Caller>()
         .cloned()
         .ok_or_else(|| Refusal::because(ErrorReason::TokenMissing))
+}
+
+/// Where a call comes from; the gate has put it there too.
+pub(crate) fn peer<T>(request: &tonic::Request<T>) -> Result<Peer, Refusal> {
+    let peer = request.extensions().get::<Peer>().copied();
+    peer.ok_or_else(|| Refusal::because(ErrorReason::Internal))
 }
 
 /// Gives the refusals of the gRPC library, which carry no reason, the one they should carry. Our own

@@ -57,6 +57,8 @@ mod refusal;
 mod server;
 mod service;
 mod serving;
+mod shares;
+mod sides;
 #[cfg(test)]
 mod simulation;
 mod store;

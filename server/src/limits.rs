@@ -93,11 +93,22 @@ pub const MAX_BATCH_PARTS: usize = 2048;
 /// Largest request to the health and reflection services, in bytes: they are asked for names.
 pub(crate) const MAX_SIDE_REQUEST_LEN: usize = 1024;
 
-/// What the bodies of calls without a token are counted in, in bytes: most are no longer.
-pub(crate) const OPEN_BODY_UNIT: usize = 16 * 1024;
+/// Streams of these services at one time, of all and of one network address (IPv4) or customer (IPv6, 48
+/// bits). Further ones are refused; health checks are none, and always answered.
+pub(crate) const MAX_SIDE_STREAMS: usize = 256;
+pub(crate) const MAX_SIDE_STREAMS_PER_ADDRESS: usize = 8;
 
-/// Such units being read at one time, of all calls without a token and of those from one network
-/// address: 64 MiB and 4 MiB. More wait, within their deadline.
+/// How long such a stream lasts. Who watches begins another.
+pub(crate) const SIDE_STREAM_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// Bytes read of such a stream: reflection is asked for each message and service there is, and some more.
+pub(crate) const MAX_SIDE_STREAM_LEN: usize = 64 * 1024;
+
+/// What bodies are counted in, in bytes: most are no longer.
+pub(crate) const BODY_UNIT: usize = 16 * 1024;
+
+/// Such units of calls without a token, being read or held until their call is answered, of all and of one
+/// network address (IPv4) or customer (IPv6, 48 bits): 64 MiB and 4 MiB. More wait, within their deadline.
 pub(crate) const MAX_OPEN_BODIES: usize = 4096;
 pub(crate) const MAX_OPEN_BODIES_PER_ADDRESS: usize = 256;
 
@@ -105,9 +116,10 @@ pub(crate) const MAX_OPEN_BODIES_PER_ADDRESS: usize = 256;
 /// and a place in the writer's queue; more wait, within their deadline.
 pub(crate) const MAX_OPEN_CALLS: usize = 32;
 
-/// TLS handshakes under way at one time, some 30 KiB each; more wait, within their time. More than one
-/// address can begin and leave undone at the rate it may connect.
+/// TLS handshakes under way at one time, some 30 KiB each, counted from when the client has said its
+/// first; of all, and of one network address (IPv4) or customer (IPv6, 48 bits). More wait, within their time.
 pub(crate) const MAX_HANDSHAKES: usize = 1024;
+pub(crate) const MAX_HANDSHAKES_PER_ADDRESS: usize = 128;
 
 /// What a connection may send beyond what the server has read, in bytes, all its calls together and one
 /// alone (RFC 9113 section 6.9.1).
@@ -155,12 +167,15 @@ pub struct Limits {
     /// as a minimum.
     pub max_calls_per_connection: u32,
     /// Calls with a token being answered at one time, streams not counted once they flow; more wait,
-    /// within their deadline. Default 256: their bodies hold 512 MiB, and a copy of each while it is
-    /// decoded, for a call has its turn before its body is read and nothing is decoded before all of
-    /// the body has come.
+    /// within their deadline. Default 256. A call has its turn once all of its body has come. Of bodies
+    /// that come, wait or are answered as much is held as of so many of the longest, 512 MiB, and a copy
+    /// of each that is answered while it is decoded.
     pub max_calls: usize,
+    /// Of these, calls of one account, and of the bytes of bodies its share; more wait for the account's
+    /// own. Default 32: it takes eight accounts to fill the server's turns.
+    pub max_calls_per_account: usize,
     /// Of these, calls of one device; more wait for the device's own. Default 16: a client has a few
-    /// under way, and it takes sixteen devices to fill the server's turns.
+    /// under way.
     pub max_calls_per_device: usize,
     /// Open mailbox streams, one per device. Default 10,000.
     pub max_streams: usize,
@@ -264,6 +279,9 @@ pub struct Limits {
     pub upload_lifetime: Duration,
     /// Downloads at one time; further ones are refused. Default 256: each may hold 640 KiB, 160 MiB in all.
     pub max_downloads: usize,
+    /// Of these, to one network address (IPv4) or customer (IPv6, 48 bits). Default 32. Not counted for this
+    /// machine itself and for trusted proxies.
+    pub max_downloads_per_address: usize,
     /// How long a client may take for a piece of a download before it is cut. Default 30 seconds, 2 KiB
     /// a second.
     #[serde(with = "seconds")]
@@ -305,6 +323,7 @@ impl Default for Limits {
             stall_timeout: Duration::from_secs(30),
             max_calls_per_connection: 100,
             max_calls: 256,
+            max_calls_per_account: 32,
             max_calls_per_device: 16,
             max_streams: 10_000,
             request_timeout: Duration::from_secs(15),
@@ -343,6 +362,7 @@ impl Default for Limits {
             max_blob_lifetime: Duration::from_secs(90 * 24 * HOUR),
             upload_lifetime: Duration::from_secs(24 * HOUR),
             max_downloads: 256,
+            max_downloads_per_address: 32,
             download_patience: Duration::from_secs(30),
             orphan_grace: Duration::from_secs(24 * HOUR),
             sweep_interval: Duration::from_secs(HOUR),

@@ -114,7 +114,7 @@ impl Server {
         };
         let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
         let storage = Storage::open(&config.storage, &config.data_dir).await?;
-        let downloads = Downloads::new(&config.limits);
+        let downloads = Downloads::new(&config.limits, &config.trusted_proxies);
         let blocks = BlockList::new();
         load_blocks(&store, &blocks)
             .await

@@ -1,6 +1,12 @@
-//! Whose turn it is. Calls wait for a turn before their body is read, so the turns bound what bodies
-//! hold in memory; and no device, and no network address without one, can hold so many that the others
-//! wait for it.
+//! Whose turn it is, and whose body is read. No device, no account and no network address can hold so much
+//! of either that the others wait for it.
+//!
+//! ```text
+//!   the body begins ─▶ its length is known ─▶ the body is whole ─▶ a turn ─▶ the answer
+//!    own share only     own and shared bytes ───────────────────────────────▶ given back
+//! ```
+//!
+//! Who sends a body slowly, or never, holds bytes of its own share meanwhile and no turn.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,20 +15,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sottovoce_statements::DeviceId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::limits::{Limits, MAX_OPEN_BODIES, MAX_OPEN_BODIES_PER_ADDRESS, MAX_OPEN_CALLS, OPEN_BODY_UNIT};
+use crate::limits::{
+    BODY_UNIT, Limits, MAX_MAILBOX_REQUEST_LEN, MAX_OPEN_BODIES, MAX_OPEN_BODIES_PER_ADDRESS, MAX_OPEN_CALLS,
+};
 use crate::prefix::AddressPrefix;
+use crate::store::Caller;
 
 /// The turns there are.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Semaphore,
     devices: Lines<DeviceId>,
-    open_bodies: Semaphore,
-    addresses: Lines<AddressPrefix>,
+    accounts: Lines<i64>,
     open_calls: Semaphore,
+    /// Of calls with a token, by account.
+    pub(crate) bodies: Bodies<i64>,
+    /// Of calls without.
+    pub(crate) open_bodies: Bodies<AddressPrefix>,
 }
 
-/// A turn of a device, or of a network address; given back when dropped.
+/// Bytes of bodies that are read, or held until their call is answered.
+#[derive(Debug)]
+pub(crate) struct Bodies<K> {
+    all: Semaphore,
+    lines: Lines<K>,
+}
+
+/// A turn of a device.
+#[derive(Debug)]
+pub(crate) struct DeviceTurn<'t> {
+    _account: Turn<'t, i64>,
+    _device: Turn<'t, DeviceId>,
+}
+
+/// What was waited for in a line; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Turn<'t, K: Copy + Eq + Hash> {
     _shared: Option<SemaphorePermit<'t>>,
@@ -30,17 +56,17 @@ pub(crate) struct Turn<'t, K: Copy + Eq + Hash> {
     _place: Place<'t, K>,
 }
 
-/// Of each device or address, the turns it has and those it waits for.
+/// Of each of its kind, what it has and what it waits for.
 #[derive(Debug)]
-struct Lines<K> {
-    turns_each: usize,
+pub(crate) struct Lines<K> {
+    most_each: usize,
     held: Mutex<HashMap<K, Line>>,
 }
 
-/// The calls of one that have a turn or wait for one.
+/// The calls of one that have something or wait for it.
 #[derive(Debug)]
 struct Line {
-    turns: Arc<Semaphore>,
+    free: Arc<Semaphore>,
     calls: usize,
 }
 
@@ -53,28 +79,25 @@ struct Place<'t, K: Copy + Eq + Hash> {
 
 impl Turns {
     pub(crate) fn new(limits: &Limits) -> Self {
+        let (all, each) = (limits.max_calls, limits.max_calls_per_account);
         Self {
-            all: Semaphore::new(limits.max_calls),
+            all: Semaphore::new(all),
             devices: Lines::new(limits.max_calls_per_device),
-            open_bodies: Semaphore::new(MAX_OPEN_BODIES),
-            addresses: Lines::new(MAX_OPEN_BODIES_PER_ADDRESS),
+            accounts: Lines::new(each),
             open_calls: Semaphore::new(MAX_OPEN_CALLS),
+            bodies: Bodies::new(all.saturating_mul(LONGEST), each.saturating_mul(LONGEST)),
+            open_bodies: Bodies::new(MAX_OPEN_BODIES, MAX_OPEN_BODIES_PER_ADDRESS),
         }
     }
 
-    /// Waits behind the device's own calls first: those are the only ones it can keep waiting for long.
-    pub(crate) async fn of_device(&self, device: DeviceId) -> Turn<'_, DeviceId> {
-        self.devices.turn(device, 1, &self.all).await
-    }
-
-    /// To read so many bytes of the body of a call that needs no token; behind what the same address
-    /// has to be read.
-    pub(crate) async fn open_body(&self, from: AddressPrefix, length: usize) -> Turn<'_, AddressPrefix> {
-        let units = length
-            .div_ceil(OPEN_BODY_UNIT)
-            .clamp(1, MAX_OPEN_BODIES_PER_ADDRESS);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.addresses.turn(from, units, &self.open_bodies).await
+    /// To answer a call whose body is there. Waits behind the device's own calls first, then behind those of
+    /// its account: those are the only ones they can keep waiting for long.
+    pub(crate) async fn of_device(&self, caller: &Caller) -> DeviceTurn<'_> {
+        let device = self.devices.turn(caller.device, 1, None).await;
+        DeviceTurn {
+            _account: self.accounts.turn(caller.account, 1, Some(&self.all)).await,
+            _device: device,
+        }
     }
 
     /// To answer a call that needs no token, once its body is there: who withholds a body never has one
@@ -84,20 +107,48 @@ impl Turns {
     }
 }
 
-impl<K: Copy + Eq + Hash> Lines<K> {
-    fn new(turns_each: usize) -> Self {
+impl<K: Copy + Eq + Hash> Bodies<K> {
+    /// In units.
+    fn new(all: usize, each: usize) -> Self {
         Self {
-            turns_each,
+            all: Semaphore::new(all.min(Semaphore::MAX_PERMITS)),
+            lines: Lines::new(each.min(all).min(MOST_UNITS)),
+        }
+    }
+
+    /// To read the beginning of a body, behind what else is read for the same one. It takes nothing from
+    /// others: a call may never say more than its headers.
+    pub(crate) async fn begin(&self, of: K) -> Turn<'_, K> {
+        self.lines.turn(of, 1, None).await
+    }
+
+    /// To read so many bytes, and to hold them.
+    pub(crate) async fn whole(&self, of: K, length: usize) -> Turn<'_, K> {
+        let units = length.div_ceil(BODY_UNIT).clamp(1, self.lines.most_each.max(1));
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.lines.turn(of, units, Some(&self.all)).await
+    }
+}
+
+impl<K: Copy + Eq + Hash> Lines<K> {
+    pub(crate) fn new(most_each: usize) -> Self {
+        Self {
+            most_each,
             held: Mutex::default(),
         }
     }
 
-    async fn turn<'t>(&'t self, of: K, weight: u32, all: &'t Semaphore) -> Turn<'t, K> {
+    /// So much of what `of` may have, and then as much of what there is for all.
+    pub(crate) async fn turn<'t>(&'t self, of: K, weight: u32, all: Option<&'t Semaphore>) -> Turn<'t, K> {
         let (place, own) = self.line_up(of);
         // The semaphores are never closed, so there is always a permit to come.
         let own = own.acquire_many_owned(weight).await.ok();
+        let shared = match all {
+            Some(all) => all.acquire_many(weight).await.ok(),
+            None => None,
+        };
         Turn {
-            _shared: all.acquire_many(weight).await.ok(),
+            _shared: shared,
             _own: own,
             _place: place,
         }
@@ -106,12 +157,12 @@ impl<K: Copy + Eq + Hash> Lines<K> {
     fn line_up(&self, of: K) -> (Place<'_, K>, Arc<Semaphore>) {
         let mut held = self.lock();
         let line = held.entry(of).or_insert_with(|| Line {
-            turns: Arc::new(Semaphore::new(self.turns_each)),
+            free: Arc::new(Semaphore::new(self.most_each)),
             calls: 0,
         });
         line.calls += 1;
-        let turns = line.turns.clone();
-        (Place { lines: self, of }, turns)
+        let free = line.free.clone();
+        (Place { lines: self, of }, free)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Line>> {
@@ -131,101 +182,192 @@ impl<K: Copy + Eq + Hash> Drop for Place<'_, K> {
     }
 }
 
+/// Units of the longest request.
+const LONGEST: usize = MAX_MAILBOX_REQUEST_LEN.div_ceil(BODY_UNIT);
+
+/// More than any server has: what is asked for at one time fits a `u32`.
+const MOST_UNITS: usize = 1 << 24;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Origin;
+    use crate::store::Grounds;
     use futures_util::FutureExt;
     use futures_util::future::join_all;
 
-    const ALICE: DeviceId = DeviceId::from_bytes([1; 16]);
-    const BOB: DeviceId = DeviceId::from_bytes([2; 16]);
-
-    fn turns(max_calls: usize, max_calls_per_device: usize) -> Turns {
+    fn turns(max_calls: usize, max_calls_per_account: usize, max_calls_per_device: usize) -> Turns {
         Turns::new(&Limits {
             max_calls,
+            max_calls_per_account,
             max_calls_per_device,
             ..Limits::default()
         })
     }
 
-    #[test]
-    fn a_device_waits_for_itself_and_not_for_another() {
-        let turns = turns(100, 2);
-        let first = turns.of_device(ALICE).now_or_never().unwrap();
-        let _second = turns.of_device(ALICE).now_or_never().unwrap();
-        assert!(turns.of_device(ALICE).now_or_never().is_none());
-        assert!(turns.of_device(BOB).now_or_never().is_some());
-        drop(first);
-        assert!(turns.of_device(ALICE).now_or_never().is_some());
+    /// A device of an account.
+    fn caller(device: u8, account: i64) -> Caller {
+        Caller {
+            device: DeviceId::from_bytes([device; 16]),
+            account,
+            grounds: Grounds {
+                session: [device; 16],
+                breaks: 0,
+            },
+            identity_key: [0; 32],
+            address: "a@b.example".to_owned(),
+            origin: Origin(None),
+            expires_at_ms: 0,
+        }
     }
 
     #[test]
-    fn a_device_that_waits_for_itself_holds_no_shared_turn() {
-        let turns = turns(2, 1);
-        let _alice = turns.of_device(ALICE).now_or_never().unwrap();
-        let mut waiting = Box::pin(turns.of_device(ALICE));
+    fn a_device_waits_for_itself_and_not_for_another() {
+        let turns = turns(100, 100, 2);
+        let (alice, bob) = (caller(1, 1), caller(2, 2));
+        let first = turns.of_device(&alice).now_or_never().unwrap();
+        let _second = turns.of_device(&alice).now_or_never().unwrap();
+        assert!(turns.of_device(&alice).now_or_never().is_none());
+        assert!(turns.of_device(&bob).now_or_never().is_some());
+        drop(first);
+        assert!(turns.of_device(&alice).now_or_never().is_some());
+    }
+
+    #[test]
+    fn an_account_waits_for_its_devices_and_not_for_another_account() {
+        let turns = turns(100, 3, 2);
+        let held: Vec<_> = [1, 1, 2]
+            .map(|device| turns.of_device(&caller(device, 1)).now_or_never().unwrap())
+            .into();
+        assert!(turns.of_device(&caller(2, 1)).now_or_never().is_none());
+        assert!(turns.of_device(&caller(3, 1)).now_or_never().is_none());
+        assert!(turns.of_device(&caller(4, 2)).now_or_never().is_some());
+        drop(held);
+        assert!(turns.of_device(&caller(3, 1)).now_or_never().is_some());
+    }
+
+    #[test]
+    fn who_waits_for_its_own_holds_no_shared_turn() {
+        let turns = turns(2, 2, 1);
+        let (alice, bob) = (caller(1, 1), caller(2, 2));
+        let _held = turns.of_device(&alice).now_or_never().unwrap();
+        let mut waiting = Box::pin(turns.of_device(&alice));
         assert!((&mut waiting).now_or_never().is_none());
-        let _bob = turns.of_device(BOB).now_or_never().unwrap();
-        let carol = DeviceId::from_bytes([3; 16]);
+        let _bob = turns.of_device(&bob).now_or_never().unwrap();
         assert!(
-            turns.of_device(carol).now_or_never().is_none(),
+            turns.of_device(&caller(3, 3)).now_or_never().is_none(),
             "two are all there are"
         );
     }
 
     #[tokio::test]
-    async fn nothing_is_remembered_of_devices_without_calls() {
-        let turns = turns(10, 1);
-        drop(join_all([turns.of_device(ALICE), turns.of_device(BOB)]).await);
-        let held = turns.of_device(ALICE).await;
+    async fn nothing_is_remembered_of_those_without_calls() {
+        let turns = turns(10, 10, 1);
+        let (alice, bob) = (caller(1, 1), caller(2, 2));
+        drop(join_all([turns.of_device(&alice), turns.of_device(&bob)]).await);
+        let held = turns.of_device(&alice).await;
+        let body = turns.bodies.whole(1, 1).await;
         // A call that went away while it waited.
-        assert!(turns.of_device(ALICE).now_or_never().is_none());
+        assert!(turns.of_device(&alice).now_or_never().is_none());
         assert_eq!(turns.devices.lock().len(), 1);
-        drop(held);
+        drop((held, body));
         assert!(turns.devices.lock().is_empty());
+        assert!(turns.accounts.lock().is_empty());
+        assert!(turns.bodies.lines.lock().is_empty());
     }
 
     fn from(last: u8) -> AddressPrefix {
-        AddressPrefix::counted_together([192, 0, 2, last].into())
+        AddressPrefix::pooled_together([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn unfinished_bodies_of_one_account_keep_nobody_else_waiting_and_take_no_turn() {
+        let turns = turns(4, 2, 2);
+        let longest: Vec<_> = (0..2)
+            .map(|_| {
+                turns
+                    .bodies
+                    .whole(1, MAX_MAILBOX_REQUEST_LEN)
+                    .now_or_never()
+                    .unwrap()
+            })
+            .collect();
+        assert!(turns.bodies.whole(1, 1).now_or_never().is_none(), "its share");
+        assert!(turns.bodies.begin(1).now_or_never().is_none());
+        assert!(
+            turns
+                .bodies
+                .whole(2, MAX_MAILBOX_REQUEST_LEN)
+                .now_or_never()
+                .is_some()
+        );
+        for device in 1..=4 {
+            assert!(
+                turns
+                    .of_device(&caller(device, device.into()))
+                    .now_or_never()
+                    .is_some()
+            );
+        }
+        drop(longest);
+        assert!(turns.bodies.whole(1, 1).now_or_never().is_some());
+    }
+
+    #[test]
+    fn calls_that_say_nothing_but_their_headers_take_nothing_from_others() {
+        let turns = turns(1, 1, 1);
+        let addresses = 2 * u8::try_from(MAX_OPEN_BODIES / MAX_OPEN_BODIES_PER_ADDRESS).unwrap();
+        let begun: Vec<_> = (0..addresses)
+            .flat_map(|address| (0..MAX_OPEN_BODIES_PER_ADDRESS).map(move |_| from(address)))
+            .map(|from| turns.open_bodies.begin(from).now_or_never().unwrap())
+            .collect();
+        assert!(begun.len() > MAX_OPEN_BODIES);
+        assert!(
+            turns.open_bodies.begin(from(1)).now_or_never().is_none(),
+            "its share"
+        );
+        assert!(turns.open_bodies.begin(from(200)).now_or_never().is_some());
+        assert!(turns.open_bodies.whole(from(200), 1).now_or_never().is_some());
     }
 
     #[test]
     fn strangers_have_few_turns_and_none_while_their_body_is_missing() {
-        let turns = turns(1, 1);
+        let turns = turns(1, 1, 1);
         let addresses = MAX_OPEN_BODIES / MAX_OPEN_BODIES_PER_ADDRESS;
         let bodies: Vec<_> = (0..MAX_OPEN_BODIES)
             .map(|body| {
                 let from = from(u8::try_from(body % addresses).unwrap());
-                turns.open_body(from, 1).now_or_never().unwrap()
+                turns.open_bodies.whole(from, 1).now_or_never().unwrap()
             })
             .collect();
-        assert!(turns.open_body(from(200), 1).now_or_never().is_none());
+        assert!(turns.open_bodies.whole(from(200), 1).now_or_never().is_none());
         let calls: Vec<_> = (0..MAX_OPEN_CALLS)
             .map(|_| turns.open_call().now_or_never().unwrap())
             .collect();
         assert!(turns.open_call().now_or_never().is_none());
         assert!(
-            turns.of_device(ALICE).now_or_never().is_some(),
+            turns.of_device(&caller(1, 1)).now_or_never().is_some(),
             "a device does not wait for them"
         );
         drop((bodies, calls));
-        assert!(turns.open_body(from(200), 1).now_or_never().is_some());
+        assert!(turns.open_bodies.whole(from(200), 1).now_or_never().is_some());
         assert!(turns.open_call().now_or_never().is_some());
-        assert!(turns.addresses.lock().is_empty());
+        assert!(turns.open_bodies.lines.lock().is_empty());
     }
 
     #[test]
-    fn an_address_waits_for_itself_and_a_long_body_takes_many_turns() {
-        let turns = turns(1, 1);
-        let half = MAX_OPEN_BODIES_PER_ADDRESS / 2 * OPEN_BODY_UNIT;
-        let one = turns.open_body(from(1), half).now_or_never().unwrap();
-        let _two = turns.open_body(from(1), half).now_or_never().unwrap();
-        assert!(turns.open_body(from(1), 1).now_or_never().is_none());
-        assert!(turns.open_body(from(2), half).now_or_never().is_some());
+    fn an_address_waits_for_itself_and_a_long_body_takes_many_units() {
+        let turns = turns(1, 1, 1);
+        let bodies = &turns.open_bodies;
+        let half = MAX_OPEN_BODIES_PER_ADDRESS / 2 * BODY_UNIT;
+        let one = bodies.whole(from(1), half).now_or_never().unwrap();
+        let _two = bodies.whole(from(1), half).now_or_never().unwrap();
+        assert!(bodies.whole(from(1), 1).now_or_never().is_none());
+        assert!(bodies.whole(from(2), half).now_or_never().is_some());
         drop(one);
-        assert!(turns.open_body(from(1), half).now_or_never().is_some());
+        assert!(bodies.whole(from(1), half).now_or_never().is_some());
         assert!(
-            turns.open_body(from(3), usize::MAX).now_or_never().is_some(),
+            bodies.whole(from(3), usize::MAX).now_or_never().is_some(),
             "as long as may be"
         );
     }

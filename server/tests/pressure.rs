@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use sottovoce_proto::v1::CountPrekeysRequest;
+use sottovoce_server::MAX_MAILBOX_REQUEST_LEN;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::common::{Clients, Device, TestServer, half_open, reason, with_token};
+use crate::common::h2::{DATA, END_HEADERS, Frames, HEADERS, call_headers};
+use crate::common::{Clients, Device, TestServer, half_open, hold_the_write_lock, reason, with_token};
 
 const SEND: &str = "/sottovoce.v1.MailboxService/Send";
 const REGISTER: &str = "/sottovoce.v1.AccountService/Register";
@@ -26,10 +29,10 @@ async fn is_answered(clients: &Clients, token: &str, within: Duration) -> bool {
 }
 
 #[tokio::test]
-async fn a_device_with_many_unfinished_calls_keeps_only_itself_waiting() {
+async fn unfinished_calls_hold_no_turn() {
     let server = TestServer::start_limited(|limits| {
-        limits.max_calls = 4;
-        limits.max_calls_per_device = 2;
+        limits.max_calls = 2;
+        limits.max_calls_per_device = 1;
         limits.body_timeout = Duration::from_secs(10);
     })
     .await;
@@ -37,32 +40,91 @@ async fn a_device_with_many_unfinished_calls_keeps_only_itself_waiting() {
     let mallory = Device::named("mallory").join(&clients).await;
     let alice = Device::named("alice").join(&clients).await;
     let connection = server.connect().await;
-    let calls: Vec<_> = (0..20)
-        .map(|_| half_open(&connection.channel, SEND, Some(&mallory), None))
+    // Nothing of the body, or all of it and not its end.
+    let calls: Vec<_> = [None, Some(vec![0x1a, 0x00])]
+        .into_iter()
+        .cycle()
+        .take(20)
+        .map(|body| half_open(&connection.channel, SEND, Some(&mallory), body))
         .collect();
+    tokio::time::sleep(SETTLED).await;
+    for token in [&alice, &mallory] {
+        assert!(is_answered(&clients, token, SOON).await);
+    }
+    assert!(
+        calls.iter().all(|call| !call.is_finished()),
+        "they are held still"
+    );
+    server.stop().await;
+}
+
+/// Says that a body of the greatest length is to come, and sends a little of it now and then.
+async fn trickle(server: &TestServer, token: &str, calls: usize) -> AbortOnDropHandle<()> {
+    let mut connection = Frames::connect(server.address, &[]).await;
+    let authorization = format!("Bearer {token}");
+    let headers = call_headers(SEND, &[("authorization", &authorization)]);
+    let length = u32::try_from(MAX_MAILBOX_REQUEST_LEN).unwrap().to_be_bytes();
+    let streams: Vec<_> = (0..calls)
+        .map(|call| 2 * u32::try_from(call).unwrap() + 1)
+        .collect();
+    for stream in &streams {
+        connection
+            .send(HEADERS, END_HEADERS, *stream, &headers)
+            .await
+            .unwrap();
+        connection
+            .send(DATA, 0, *stream, &[&[0], &length[..]].concat())
+            .await
+            .unwrap();
+    }
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            for stream in &streams {
+                if connection.send(DATA, 0, *stream, &[0]).await.is_err() {
+                    return;
+                }
+            }
+            tokio::time::sleep(SETTLED).await;
+        }
+    }))
+}
+
+#[tokio::test]
+async fn an_account_that_sends_slowly_keeps_only_itself_waiting() {
+    let server = TestServer::start_limited(|limits| {
+        limits.max_calls = 4;
+        limits.max_calls_per_account = 2;
+        limits.request_timeout = Duration::from_secs(30);
+    })
+    .await;
+    let clients = server.connect().await;
+    let mallory = Device::named("mallory").join(&clients).await;
+    let alice = Device::named("alice").join(&clients).await;
+    let trickling = trickle(&server, &mallory, 20).await;
     tokio::time::sleep(SETTLED).await;
     assert!(is_answered(&clients, &alice, SOON).await);
     assert!(!is_answered(&clients, &mallory, SETTLED).await);
-    drop(calls);
+    drop(trickling);
     assert!(is_answered(&clients, &mallory, SOON).await);
     server.stop().await;
 }
 
 #[tokio::test]
 async fn calls_beyond_the_servers_number_wait_for_a_turn() {
-    let server = TestServer::start_limited(|limits| {
-        limits.max_calls = 1;
-        limits.body_timeout = Duration::from_secs(10);
-    })
-    .await;
+    let server = TestServer::start_limited(|limits| limits.max_calls = 1).await;
     let clients = server.connect().await;
-    let alice = Device::named("alice").join(&clients).await;
-    let bob = Device::named("bob").join(&clients).await;
-    let held = half_open(&clients.channel, SEND, Some(&alice), None);
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
+    let lock = hold_the_write_lock(&server.database).await;
+    let sending = tokio::spawn({
+        let (clients, alices, bob) = (clients.clone(), alices.clone(), bob.clone());
+        async move { Device::send_numbers(&clients, &alices, &bob, 1..=1).await }
+    });
     tokio::time::sleep(SETTLED).await;
-    assert!(!is_answered(&clients, &bob, SETTLED).await);
-    drop(held);
-    assert!(is_answered(&clients, &bob, SOON).await);
+    assert!(!is_answered(&clients, &bobs, SETTLED).await);
+    lock.close().await;
+    tokio::time::timeout(SOON, sending).await.unwrap().unwrap();
+    assert!(is_answered(&clients, &bobs, SOON).await);
     server.stop().await;
 }
 

@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::common::TestServer;
+use crate::common::{TestServer, reason};
 
 fn check(service: &str) -> HealthCheckRequest {
     HealthCheckRequest {
@@ -131,5 +131,59 @@ async fn health_and_reflection_read_no_long_questions() {
         let answer = answers.unwrap().into_inner().message().await;
         assert_eq!(matches!(answer, Ok(Some(_))), is_answered, "{answer:?}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn watches_are_few_and_a_check_is_always_answered() {
+    const MOST: usize = 256;
+    let server = TestServer::start().await;
+    let mut watches = Vec::new();
+    let mut refused = None;
+    // A connection has so many calls at one time.
+    for _ in 0..3 {
+        let channel = server.connect().await.channel;
+        for _ in 0..90 {
+            match HealthClient::new(channel.clone()).watch(check("")).await {
+                Ok(watch) => watches.push(watch),
+                Err(status) => refused = Some(status),
+            }
+        }
+    }
+    assert_eq!(watches.len(), MOST);
+    assert_eq!(reason(&refused.unwrap()), "SERVER_FULL");
+    let mut health = HealthClient::new(server.connect().await.channel);
+    let answer = health.check(check("")).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    drop(watches);
+    let again = async {
+        while health.watch(check("")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), again).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn reflection_answers_no_end_of_questions() {
+    let server = TestServer::start().await;
+    let mut reflection = ServerReflectionClient::new(server.connect().await.channel);
+    let question = ServerReflectionRequest {
+        host: "x".repeat(500),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let endless = tokio_stream::iter(std::iter::repeat(question));
+    let answers = reflection.server_reflection_info(endless).await;
+    let mut answers = answers.unwrap().into_inner();
+    let end = async {
+        let mut answered = 0;
+        while let Ok(Some(_)) = answers.message().await {
+            answered += 1;
+        }
+        answered
+    };
+    let answered = tokio::time::timeout(Duration::from_secs(30), end).await.unwrap();
+    assert!((1..=64 * 1024 / 500).contains(&answered), "{answered}");
     server.stop().await;
 }

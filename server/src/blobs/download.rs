@@ -18,7 +18,10 @@ use tonic::Status;
 
 use super::storage::Storage;
 use crate::limits::{Limits, MAX_PIECE_LEN};
+use crate::peer::Peer;
+use crate::prefix::AddressPrefix;
 use crate::refusal::Refusal;
+use crate::shares::{Share, Shares};
 use crate::store::StoredBlob;
 
 /// Bytes read from the storage at a time. More would be fewer requests to S3, and more held for a client
@@ -32,10 +35,13 @@ const READY: usize = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct Downloads {
     free: Arc<Semaphore>,
+    shares: Shares,
+    per_address: usize,
+    proxies: Vec<AddressPrefix>,
     patience: Duration,
 }
 
-/// As many downloads run as may.
+/// As many downloads run as may, of all or to that address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
@@ -47,21 +53,25 @@ pub(crate) struct Download {
 }
 
 impl Downloads {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, proxies: &[AddressPrefix]) -> Self {
         Self {
             free: Arc::new(Semaphore::new(limits.max_downloads)),
+            shares: Shares::default(),
+            per_address: limits.max_downloads_per_address,
+            proxies: proxies.to_vec(),
             patience: limits.download_patience,
         }
     }
 
-    /// Begins to read a range of a blob. The range lies within it.
+    /// Begins to read a range of a blob for a peer. The range lies within it.
     pub(crate) fn begin(
         &self,
+        peer: Peer,
         storage: &Storage,
         blob: StoredBlob,
         range: Range<u64>,
     ) -> Result<Download, NoRoom> {
-        let room = self.free.clone().try_acquire_owned().map_err(|_| NoRoom)?;
+        let room = self.find_room(peer)?;
         let (sender, pieces) = mpsc::channel(READY);
         let (ended, end) = oneshot::channel();
         let sending = Sending {
@@ -79,6 +89,19 @@ impl Downloads {
         Ok(Download {
             pieces,
             end: Some(end),
+        })
+    }
+
+    /// Whoever has the id of one blob can ask for it as often as there is room.
+    fn find_room(&self, peer: Peer) -> Result<Room, NoRoom> {
+        let share = if peer.stands_for_many(&self.proxies) {
+            None
+        } else {
+            Some(self.shares.take(peer.pooled(), self.per_address).ok_or(NoRoom)?)
+        };
+        Ok(Room {
+            _room: self.free.clone().try_acquire_owned().map_err(|_| NoRoom)?,
+            _share: share,
         })
     }
 }
@@ -106,7 +129,13 @@ struct Sending {
     blob: StoredBlob,
     pieces: mpsc::Sender<DownloadBlobResponse>,
     patience: Duration,
+    _room: Room,
+}
+
+/// Given back when the download has ended.
+struct Room {
     _room: OwnedSemaphorePermit,
+    _share: Option<Share>,
 }
 
 impl Sending {
@@ -156,5 +185,33 @@ impl Sending {
             Ok(Err(_)) => Err(Refusal::because(ErrorReason::Unspecified)),
             Err(_) => Err(Refusal::because(ErrorReason::DeadlineExceeded)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::new(address.parse().unwrap())
+    }
+
+    #[test]
+    fn nobody_has_more_downloads_than_the_share_of_an_address() {
+        let limits = Limits {
+            max_downloads: 5,
+            max_downloads_per_address: 2,
+            ..Limits::default()
+        };
+        let downloads = Downloads::new(&limits, &["198.51.100.0/24".parse().unwrap()]);
+        let room = |address| downloads.find_room(peer(address));
+        let one = room("2001:db8:1:2::1").unwrap();
+        let _two = room("2001:db8:1:3::1").unwrap();
+        assert!(room("2001:db8:1:4::1").is_err(), "the same customer");
+        let _other = room("192.0.2.1").unwrap();
+        drop(one);
+        let _again = room("2001:db8:1:4::1").unwrap();
+        let _proxied = ["198.51.100.7", "198.51.100.7"].map(|address| room(address).unwrap());
+        assert!(room("198.51.100.7").is_err(), "five are all there are");
     }
 }

@@ -1,7 +1,6 @@
 //! Who may come in: a place for each connection, and no more for one address than its share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,6 +12,7 @@ use crate::clock::now_ms;
 use crate::peer::Peer;
 use crate::prefix::AddressPrefix;
 use crate::rates::{AddressRate, Rates};
+use crate::shares::{Share, Shares};
 
 /// Pause between two lines of the log about refused connections.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 /// The door.
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
-    shares: Arc<Shares>,
+    shares: Shares,
     per_address: usize,
     proxies: Vec<AddressPrefix>,
     blocks: Arc<BlockList>,
@@ -34,20 +34,11 @@ pub(crate) struct Place {
     _share: Option<Share>,
 }
 
-/// How many connections each address has.
-#[derive(Default)]
-struct Shares(Mutex<HashMap<AddressPrefix, usize>>);
-
-struct Share {
-    shares: Arc<Shares>,
-    of: AddressPrefix,
-}
-
 impl Admission {
     pub(crate) fn new(app: &App) -> Self {
         Self {
             places: Arc::new(Semaphore::new(app.limits.max_connections)),
-            shares: Arc::default(),
+            shares: Shares::default(),
             per_address: app.limits.max_connections_per_address,
             proxies: app.trusted_proxies.clone(),
             blocks: app.blocks.clone(),
@@ -81,43 +72,12 @@ impl Admission {
             None
         } else {
             self.rates.address(AddressRate::Connections, peer).ok()?;
-            Some(Shares::take(&self.shares, peer.together(), self.per_address)?)
+            Some(self.shares.take(peer.together(), self.per_address)?)
         };
         Some(Place {
             _place: self.places.clone().try_acquire_owned().ok()?,
             _share: share,
         })
-    }
-}
-
-impl Shares {
-    fn take(shares: &Arc<Self>, of: AddressPrefix, most: usize) -> Option<Share> {
-        let mut held = shares.lock();
-        let count = held.entry(of).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Share {
-            shares: shares.clone(),
-            of,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<AddressPrefix, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut held = self.shares.lock();
-        if let Some(count) = held.get_mut(&self.of) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                held.remove(&self.of);
-            }
-        }
     }
 }
 
@@ -156,7 +116,7 @@ mod tests {
         };
         Admission {
             places: Arc::new(Semaphore::new(places)),
-            shares: Arc::default(),
+            shares: Shares::default(),
             per_address,
             proxies: vec!["198.51.100.0/24".parse().unwrap()],
             blocks: Arc::new(BlockList::new()),
@@ -189,7 +149,6 @@ mod tests {
         assert!(held.iter().all(Option::is_some));
         assert!(door.admit(peer("127.0.0.1")).is_none());
         drop(held);
-        assert!(door.shares.lock().is_empty());
         assert!(door.admit(peer("127.0.0.1")).is_some());
     }
 

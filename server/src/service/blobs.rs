@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::blobs::{Download, NoRoom, StorageError, StorageKey};
 use crate::clock::{millis, now_ms};
 use crate::fields;
-use crate::gate::caller;
+use crate::gate::{caller, peer};
 use crate::limits::{Limits, MAX_PART_LEN};
 use crate::refusal::Refusal;
 use crate::store::{
@@ -80,12 +80,13 @@ impl BlobService for Blobs {
         &self,
         request: Request<DownloadBlobRequest>,
     ) -> Result<Response<Download>, Status> {
+        let peer = peer(&request)?;
         let request = request.into_inner();
         let id = blob_id(&request.blob_id)?;
         let blob = self.0.store.blob(&id, now_ms()).await.map_err(Refusal::from)?;
         let blob = blob.ok_or_else(|| Refusal::because(ErrorReason::BlobUnknown))?;
         let range = range(&request, blob.size)?;
-        let download = self.0.downloads.begin(&self.0.storage, blob, range);
+        let download = self.0.downloads.begin(peer, &self.0.storage, blob, range);
         Ok(Response::new(download.map_err(Refusal::from)?))
     }
 
