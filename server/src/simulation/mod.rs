@@ -8,6 +8,7 @@
 //! ```
 
 mod database;
+mod limits;
 mod node;
 mod people;
 mod random;
