@@ -333,12 +333,9 @@ async fn a_request_repeated_at_another_node_is_the_same_request() {
 
 async fn refresh(clients: &Clients, refresh_token: &str) -> Result<RefreshTokensResponse, String> {
     let refresh_token = refresh_token.to_owned();
-    let answer = clients
-        .auth
-        .clone()
-        .refresh_tokens(RefreshTokensRequest { refresh_token });
+    let request = RefreshTokensRequest { refresh_token };
+    let answer = clients.auth.clone().refresh_tokens(request).await;
     answer
-        .await
         .map(tonic::Response::into_inner)
         .map_err(|status| reason(&status))
 }
