@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::server::Acceptor;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
@@ -27,7 +27,7 @@ use crate::peer::Peer;
 use crate::prefix::AddressPrefix;
 use crate::serving::{Calls, Http, Manners};
 use crate::tls;
-use crate::turns::Lines;
+use crate::turns::{Lines, Turn};
 
 pub(crate) use admission::{Admission, Place};
 pub(crate) use greeted::Greeted;
@@ -54,6 +54,13 @@ pub(crate) struct Connections<S> {
     closing: CancellationToken,
     /// Cancelled when they end at once.
     cut: CancellationToken,
+}
+
+/// A handshake's place among those under way; given back when dropped.
+#[expect(dead_code, reason = "held, and never looked at")]
+enum HandshakeTurn<'t> {
+    Own(Turn<'t, AddressPrefix>),
+    OfMany(Option<SemaphorePermit<'t>>),
 }
 
 impl<S: Calls> Connections<S> {
@@ -126,6 +133,16 @@ impl<S: Calls> Connections<S> {
         Ok(())
     }
 
+    /// Behind a proxy that passes TLS on there are many: they have no share of their own.
+    async fn handshake_turn(&self, peer: Peer) -> HandshakeTurn<'_> {
+        let all = &self.handshakes;
+        if peer.stands_for_many(&self.app.trusted_proxies) {
+            HandshakeTurn::OfMany(all.acquire().await.ok())
+        } else {
+            HandshakeTurn::Own(self.handshakes_of.turn(peer.pooled(), 1, Some(all)).await)
+        }
+    }
+
     /// The TLS handshake, where there is one to make: in time, waiting for others included. Who says nothing
     /// keeps nobody waiting.
     async fn secure(&self, socket: TcpStream, peer: Peer) -> io::Result<Stream> {
@@ -134,8 +151,7 @@ impl<S: Calls> Connections<S> {
         };
         let handshake = async {
             let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-            let all = Some(&self.handshakes);
-            let _turn = self.handshakes_of.turn(peer.pooled(), 1, all).await;
+            let _turn = self.handshake_turn(peer).await;
             hello.into_stream_with(tls.config().clone(), tls::prepare).await
         };
         let secured = timeout(self.app.limits.handshake_timeout, handshake).await??;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustls::version::{TLS12, TLS13};
 use sottovoce_proto::v1::GetServerInfoRequest;
 use sottovoce_proto::v1::server_service_client::ServerServiceClient;
-use sottovoce_server::{Config, Server, StartError, TlsFiles};
+use sottovoce_server::{Config, Limits, Server, StartError, TlsFiles};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
@@ -13,13 +13,20 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use crate::common::{Authority, TestServer};
 
 async fn start(authority: &Authority) -> (TestServer, TlsFiles) {
+    start_limited(authority, |limits| {
+        limits.handshake_timeout = Duration::from_millis(500);
+        limits.first_byte_timeout = Duration::from_millis(500);
+    })
+    .await
+}
+
+async fn start_limited(authority: &Authority, change: impl FnOnce(&mut Limits)) -> (TestServer, TlsFiles) {
     let folder = tempfile::tempdir().unwrap();
     let files = authority.vouch(folder.path());
     let tls = Some(files.clone());
     let server = TestServer::start_in(folder, |config| {
         config.tls = tls;
-        config.limits.handshake_timeout = Duration::from_millis(500);
-        config.limits.first_byte_timeout = Duration::from_millis(500);
+        change(&mut config.limits);
     })
     .await;
     (server, files)
@@ -175,4 +182,28 @@ async fn a_server_with_an_unusable_certificate_does_not_start() {
         assert!(matches!(started, Err(StartError::Tls(_))), "{started:?}");
     }
     assert!(start(&certificate, &key).await.unwrap());
+}
+
+#[tokio::test]
+async fn who_is_silent_keeps_nobody_from_shaking_hands() {
+    // More than there are handshakes at one time.
+    const SILENT: usize = 1_100;
+    let authority = Authority::new();
+    let (server, _) = start_limited(&authority, |limits| {
+        limits.handshake_timeout = Duration::from_secs(60);
+    })
+    .await;
+    let mut silent = Vec::new();
+    for n in 0..SILENT {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        // Nothing, or less than a client's first message.
+        socket.write_all(&b"\x16\x03\x01\x02\x00"[..n % 6]).await.unwrap();
+        silent.push(socket);
+    }
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    let shaking = authority.shake_hands(socket, &TLS13, &[b"h2"]);
+    let shaken = tokio::time::timeout(Duration::from_secs(20), shaking).await;
+    assert!(shaken.expect("the silent ones are waited for").is_ok());
+    drop(silent);
+    server.stop().await;
 }
