@@ -26,9 +26,9 @@ use tonic::Status;
 
 use crate::app::App;
 use crate::clock::now_ms;
-use crate::hub::HubFull;
+use crate::hub::{Hub, HubFull, Seat};
 use crate::refusal::Refusal;
-use crate::store::{Caller, OpenStream, SessionOver};
+use crate::store::{Caller, OpenStream, SessionOver, Store};
 #[cfg(test)]
 pub(crate) use mail::Mail;
 
@@ -58,9 +58,7 @@ pub(crate) struct Deliveries {
 /// Begins the stream of the calling device, which displaces an older one.
 pub(crate) async fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, Refusal> {
     let epoch = count(app, caller).await?;
-    let seat = app.hub.take_seat(caller.device, epoch, caller.grounds)?;
-    // From here on the end of the session is heard of. It may have ended since the token was checked.
-    check_grounds(app, caller).await?;
+    let seat = sit_down(&app.hub, &app.store, caller, epoch).await?;
     app.hub.opened(caller.device, epoch);
     let (events, received) = mpsc::channel(READ_AHEAD);
     let (ended, end) = oneshot::channel();
@@ -95,12 +93,20 @@ async fn count(app: &App, caller: &Caller) -> Result<i64, Refusal> {
         let (device, grounds) = (caller.device, caller.grounds);
         return Ok(app.store.write(OpenStream { device, grounds }).await?);
     }
-    check_grounds(app, caller).await?;
+    check_grounds(&app.store, caller).await?;
     Ok(0)
 }
 
-async fn check_grounds(app: &App, caller: &Caller) -> Result<(), Refusal> {
-    match app.store.stands(&caller.device, caller.grounds).await? {
+/// Takes the device's seat, for a session that goes on.
+async fn sit_down(hub: &Hub, store: &Store, caller: &Caller, epoch: i64) -> Result<Seat, Refusal> {
+    let seat = hub.take_seat(caller.device, epoch, caller.grounds)?;
+    // From here on the end of the session is heard of. It may have ended since the token was checked.
+    check_grounds(store, caller).await?;
+    Ok(seat)
+}
+
+async fn check_grounds(store: &Store, caller: &Caller) -> Result<(), Refusal> {
+    match store.stands(&caller.device, caller.grounds).await? {
         true => Ok(()),
         false => Err(SessionOver.into()),
     }
@@ -148,5 +154,41 @@ impl From<SessionOver> for Refusal {
 impl From<HubFull> for Refusal {
     fn from(_: HubFull) -> Self {
         Self::because(ErrorReason::ServerFull)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Origin;
+    use crate::config::Database;
+    use crate::hints::Outbox;
+    use crate::limits::Limits;
+    use crate::store::Grounds;
+    use sottovoce_statements::DeviceId;
+
+    #[tokio::test]
+    async fn who_sits_down_after_the_end_of_its_session_gets_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = Hub::new(1, Outbox::nowhere());
+        let limits = Limits::default();
+        let store = Store::open(folder.path(), &Database::Sqlite, &limits, hub.clone());
+        let store = store.await.unwrap();
+        // Past the gate: the database has no such session any more.
+        let caller = Caller {
+            device: DeviceId::from_bytes([1; 16]),
+            account: 1,
+            grounds: Grounds {
+                session: [1; 16],
+                breaks: 0,
+            },
+            identity_key: [0; 32],
+            address: "a@b.example".to_owned(),
+            origin: Origin(None),
+            expires_at_ms: u64::MAX,
+        };
+        let seat = sit_down(&hub, &store, &caller, 0).await;
+        assert_eq!(seat.unwrap_err(), Refusal::because(ErrorReason::TokenInvalid));
+        assert_eq!(hub.streams(), 0);
     }
 }
