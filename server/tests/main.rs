@@ -28,7 +28,8 @@ mod faults;
 #[cfg(test)]
 mod http2;
 // Asks Linux how much memory a process has.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod idle;
 #[cfg(test)]
 mod kem_prekeys;
@@ -37,9 +38,11 @@ mod kill;
 #[cfg(test)]
 mod mailbox;
 // This too.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod memory;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 mod prekeys;

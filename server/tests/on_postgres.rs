@@ -35,17 +35,21 @@ mod kill;
 #[cfg(test)]
 mod mailbox;
 // Asks Linux how much memory there is in use.
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod memory;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod operating;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod operating_nodes;
 #[cfg(test)]
 mod prekeys;
 #[cfg(test)]
 mod pressure;
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod rolling;
 #[cfg(test)]
 mod sessions;
