@@ -31,7 +31,13 @@ impl Random {
         self.below(n) == 0
     }
 
+    #[allow(dead_code, reason = "real faults are told in microseconds")]
     pub(crate) fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(range.start + self.below(range.end - range.start))
+    }
+
+    #[allow(dead_code, reason = "simulated faults are told in milliseconds")]
+    pub(crate) fn micros(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_micros(range.start + self.below(range.end - range.start))
     }
 }

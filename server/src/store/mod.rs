@@ -168,7 +168,10 @@ impl Store {
 
 impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
-        tracing::error!(%error, "reading the database failed");
+        // The server is stopping: whoever still reads has come too late.
+        if !matches!(error, sqlx::Error::PoolClosed) {
+            tracing::error!(%error, "reading the database failed");
+        }
         Self
     }
 }

@@ -11,6 +11,8 @@
 
 pub(crate) mod link;
 pub(crate) mod people;
+// One and the same for faults that are simulated and for real ones.
+#[path = "../../src/simulation/random.rs"]
 pub(crate) mod random;
 
 use std::path::Path;
