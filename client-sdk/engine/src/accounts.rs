@@ -9,7 +9,7 @@ use crate::error::InputError;
 use crate::event::{EventKind, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::peers::{Peer, Shown, peer_key};
-use crate::turn::{Purpose, Turn};
+use crate::turn::{Presented, Purpose, Turn};
 use crate::wire;
 
 /// How often an address with a changed account key is looked up again.
@@ -19,6 +19,7 @@ impl Engine {
     pub(crate) fn account_answered(
         &mut self,
         address: &Address,
+        presented: &Presented,
         answer: Result<Reply, Refusal>,
         turn: &mut Turn<'_>,
     ) {
@@ -37,9 +38,9 @@ impl Engine {
                 | v1::ErrorReason::ServerNotLocal
                 | v1::ErrorReason::FieldInvalid,
             )) => self.account_not_to_be_had(address, SendFailure::NoSuchAccount, turn),
-            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => {
-                self.access_denied(address, &[], turn);
-                // Whoever waits for this account is answered by name.
+            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) if presented.0.is_some() => {
+                self.access_denied(address, presented, turn);
+                // Whoever waits for this account is answered by name, or with the key that has come since.
                 self.fetch_account(address, turn);
             }
             _ => {}
@@ -122,11 +123,15 @@ impl Engine {
     /// Asks for an account, unless that is under way.
     pub(crate) fn fetch_account(&mut self, address: &Address, turn: &mut Turn<'_>) {
         if self.online && self.fetching.insert(address.clone()) {
+            let presented = self.presented(address);
             let request = v1::GetAccountRequest {
                 address: address.to_string(),
-                access_key: self.presented_key(address),
+                access_key: presented.to_field(),
             };
-            turn.call(Purpose::Account(address.clone()), Call::GetAccount(request));
+            turn.call(
+                Purpose::Account(address.clone(), presented),
+                Call::GetAccount(request),
+            );
         }
     }
 

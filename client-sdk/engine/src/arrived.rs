@@ -60,6 +60,11 @@ impl Arrived {
         (arrived, source)
     }
 
+    /// Whether nobody but the envelope itself says who it is from.
+    pub(crate) fn is_sealed(&self) -> bool {
+        matches!(self.carried, Carried::Sealed(_))
+    }
+
     /// The version of the sender's own manifest that the envelope speaks of; a claim.
     pub(crate) fn claimed_manifest(&self) -> Option<u64> {
         match &self.carried {

@@ -20,6 +20,7 @@ use crate::own::Own;
 use crate::peers::Peer;
 use crate::post::Post;
 use crate::records::{RecordError, split_key};
+use crate::renew::Renewals;
 
 impl Engine {
     /// Makes a new account and its first device. The outputs hold the records of the new engine and must
@@ -101,6 +102,7 @@ impl Engine {
             match split_key(key) {
                 ("own" | Counters::KEY, "") => {}
                 (ACCESS_KEY, "") => engine.access = Some(OwnAccess::from_record(value)?),
+                (Renewals::KEY, "") => engine.renewals = Renewals::from_record(value)?,
                 ("blocked", address) => {
                     let address = Address::parse(address).map_err(|_| RecordError)?;
                     engine.blocked.insert(address);

@@ -363,11 +363,7 @@ impl Engine {
 
     fn disconnected(&mut self) {
         self.online = false;
-        for purpose in std::mem::take(&mut self.in_flight).into_values() {
-            if let Purpose::Renewal(address, device_id) = purpose {
-                self.renewals.failed(&address, device_id);
-            }
-        }
+        self.in_flight.clear();
         self.busy.clear();
         self.fetching.clear();
         self.channels.values_mut().for_each(Channel::disconnected);
@@ -379,9 +375,15 @@ impl Engine {
             return; // answered after the connection was given up: it has been or will be asked again
         };
         match (purpose, answer) {
-            (Purpose::Account(address), answer) => self.account_answered(&address, answer, turn),
-            (Purpose::Bundles(to, devices), answer) => self.bundles_answered(&to, &devices, answer, turn),
-            (Purpose::Renewal(to, device_id), answer) => self.renewal_answered(&to, device_id, answer, turn),
+            (Purpose::Account(address, presented), answer) => {
+                self.account_answered(&address, &presented, answer, turn);
+            }
+            (Purpose::Bundles(to, devices, presented), answer) => {
+                self.bundles_answered(&to, &devices, &presented, answer, turn);
+            }
+            (Purpose::Renewal(to, device_id, presented), answer) => {
+                self.renewal_answered(&to, device_id, &presented, answer, turn);
+            }
             (Purpose::Send(to), answer) => self.send_answered(&to, answer, turn),
             (Purpose::Publish(publication), Ok(Reply::PrekeysLeft(left))) => {
                 self.prekeys.mark_published(&publication, turn);

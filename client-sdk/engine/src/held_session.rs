@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 use crate::records::{RecordError, hex, pack, u64_of, unpack};
 use crate::turn::Turn;
 
+/// A session is renewed at most once in this time: nonsense in a device's name must not drain its prekeys.
+const RENEWAL_INTERVAL_MS: u64 = 60 * 60 * 1000;
+
 pub(crate) struct Held {
     pub(crate) session: Session,
     address: Address,
@@ -30,6 +33,11 @@ pub(crate) struct Held {
     pub(crate) retired: bool,
     /// Since when it has been beside a settled one, Unix time in milliseconds; 0 if it is not.
     pub(crate) beside_since: u64,
+    /// Whether something that could not be opened came in the device's name, and nothing since that could.
+    pub(crate) doubted: bool,
+    /// When putting another session in its place was last tried, or it was put in another's, Unix time in
+    /// milliseconds.
+    pub(crate) renewed_at: u64,
 }
 
 impl Held {
@@ -47,6 +55,8 @@ impl Held {
             settled: false,
             retired: false,
             beside_since: 0,
+            doubted: false,
+            renewed_at: 0,
         }
     }
 
@@ -59,6 +69,11 @@ impl Held {
     /// was preferred to it.
     pub(crate) fn has_had_its_time(&self) -> bool {
         self.settled || self.beside_since != 0
+    }
+
+    /// Whether the last try to renew it is long enough ago. A clock that was set back does not stop that.
+    pub(crate) fn may_be_renewed(&self, now: u64) -> bool {
+        now.abs_diff(self.renewed_at) >= RENEWAL_INTERVAL_MS
     }
 
     /// Keeps the session as it is now, all but its skipped keys.
@@ -101,13 +116,19 @@ impl Held {
             made_at,
             flags,
             beside_since,
+            // Absent in records from before a session could be doubted.
+            renewal @ ..,
             session,
         ] = fields.as_slice()
         else {
             return Err(RecordError);
         };
-        let [answered, sent, settled, retired] = flags else {
-            return Err(RecordError);
+        let (answered, sent, settled, retired, doubted, renewed_at) = match (*flags, renewal) {
+            ([answered, sent, settled, retired], []) => (answered, sent, settled, retired, &0, 0),
+            ([answered, sent, settled, retired, doubted], [renewed_at]) => {
+                (answered, sent, settled, retired, doubted, u64_of(renewed_at)?)
+            }
+            _ => return Err(RecordError),
         };
         let fixed = |bytes: &[u8]| bytes.try_into().map_err(|_| RecordError);
         let held = Self {
@@ -122,6 +143,8 @@ impl Held {
             settled: *settled != 0,
             retired: *retired != 0,
             beside_since: u64_of(beside_since)?,
+            doubted: *doubted != 0,
+            renewed_at,
         };
         Ok(((address, held.device_id), held))
     }
@@ -134,8 +157,9 @@ impl Held {
             identity_key,
             &self.used.to_be_bytes(),
             &self.made_at.to_be_bytes(),
-            &[self.answered, self.sent, self.settled, self.retired].map(u8::from),
+            &[self.answered, self.sent, self.settled, self.retired, self.doubted].map(u8::from),
             &self.beside_since.to_be_bytes(),
+            &self.renewed_at.to_be_bytes(),
             &self.session.to_bytes(),
         ])
     }

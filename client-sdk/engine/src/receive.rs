@@ -146,8 +146,10 @@ impl Engine {
             }
             Err(reason) => {
                 // A stranger's nonsense is not answered: an answer would tell that somebody is there.
-                if is_known {
-                    self.renew_session(&them, turn);
+                match (is_known, arrived.is_sealed()) {
+                    (true, true) => self.doubt_session(&them, turn),
+                    (true, false) => self.renew_session(&them, turn),
+                    (false, _) => {}
                 }
                 Opened::Unreadable(reason)
             }

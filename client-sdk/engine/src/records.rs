@@ -5,6 +5,7 @@
 //! | `own` | account key, device id and key, manifest, binding, whether registered |
 //! | `access-key` | the account's access key, whether the server has its hash |
 //! | `blocked/<address>` | an address the user wants nothing to do with |
+//! | `renewals` | when sessions were last renewed without the user's doing |
 //! | `counters` | the numbers that must never be used twice |
 //! | `signed-prekey/<id>` | a signed prekey with its secret, whether published |
 //! | `last-resort-kem-prekey/<id>` | a KEM prekey of last resort with its secret, whether published |

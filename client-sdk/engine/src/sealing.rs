@@ -11,7 +11,7 @@ use crate::event::EventKind;
 use crate::io::Call;
 use crate::peers::Peer;
 use crate::records::RecordError;
-use crate::turn::Turn;
+use crate::turn::{Presented, Turn};
 
 /// An encrypted message as the server is to have it. Every repeat sends these very bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,11 +37,11 @@ impl Encrypted {
         }
     }
 
-    /// The access key it presents; nothing where it goes by name.
-    pub(crate) fn access_key(&self) -> &[u8] {
+    /// The access key it presents; none where it goes by name.
+    pub(crate) fn presented(&self) -> Presented {
         match self {
-            Self::Open(_) => &[],
-            Self::Sealed(request) => &request.access_key,
+            Self::Open(_) => Presented(None),
+            Self::Sealed(request) => Presented::from_field(&request.access_key),
         }
     }
 
@@ -69,20 +69,17 @@ impl Encrypted {
 }
 
 impl Peer {
-    /// The access key to present for this peer, as a request has it: empty where it has told us none.
-    pub(crate) fn presented_key(&self) -> Vec<u8> {
-        let key = self.access_key.as_ref().map(AccessKey::to_secret_bytes);
-        key.map(|key| key.to_vec()).unwrap_or_default()
+    /// The access key to present for this peer: none where it has told us none.
+    pub(crate) fn presented(&self) -> Presented {
+        Presented(self.access_key.clone())
     }
 }
 
 impl Engine {
     /// The access key to present for an address.
-    pub(crate) fn presented_key(&self, address: &Address) -> Vec<u8> {
-        self.peers
-            .get(address)
-            .map(Peer::presented_key)
-            .unwrap_or_default()
+    pub(crate) fn presented(&self, address: &Address) -> Presented {
+        let peer = self.peers.get(address);
+        peer.map_or(Presented(None), Peer::presented)
     }
 
     /// Seals a session message to one device. `None` should it not fit, which no session message does.
@@ -97,12 +94,15 @@ impl Engine {
         seal_envelope(turn.rng, &sender, them, ciphertext).ok()
     }
 
-    /// The server refused the access key of an address: what waits goes by name, once the user was told,
-    /// unless another key has come meanwhile.
-    pub(crate) fn access_denied(&mut self, address: &Address, presented: &[u8], turn: &mut Turn<'_>) {
+    /// The server refused the access key that was presented for an address: what waits goes by name, once
+    /// the user was told, unless another key has come meanwhile. Of a call that presented none it is no
+    /// answer, and what waits is tried again with the next chance.
+    pub(crate) fn access_denied(&mut self, address: &Address, presented: &Presented, turn: &mut Turn<'_>) {
+        if presented.0.is_none() {
+            return;
+        }
         if let Some(peer) = self.peers.get_mut(address)
-            && peer.access_key.is_some()
-            && (presented.is_empty() || peer.presented_key() == presented)
+            && peer.presented() == *presented
         {
             peer.access_key = None;
             peer.persist(turn);

@@ -17,7 +17,7 @@ use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
 use crate::said::Said;
 use crate::sealing::Encrypted;
-use crate::turn::{Purpose, Turn};
+use crate::turn::{Presented, Purpose, Turn};
 use crate::wire::BundleRefused;
 
 /// A device list changes rarely; a server that says so more often for one message is not to be followed.
@@ -79,6 +79,9 @@ impl Engine {
         let Some(message) = self.outbox.head(to) else {
             return;
         };
+        if message.said == Said::Renewal && self.blocked.contains(to) {
+            return self.fail_head(to, SendFailure::Refused, turn);
+        }
         let Some(peer) = self.peers.get(to) else {
             self.fetch_account(to, turn);
             return;
@@ -110,10 +113,10 @@ impl Engine {
                     .iter()
                     .map(|device_id| device_id.as_bytes().to_vec())
                     .collect(),
-                access_key: peer.presented_key(),
+                access_key: peer.presented().to_field(),
             };
             turn.call(
-                Purpose::Bundles(to.clone(), without),
+                Purpose::Bundles(to.clone(), without, peer.presented()),
                 Call::FetchPrekeyBundles(request),
             );
         }
@@ -129,7 +132,7 @@ impl Engine {
         };
         let (recipient, client_message_id) = (to.to_string(), message.client_message_id.to_vec());
         let manifest_version = peer.account.manifest().version;
-        let access_key = peer.presented_key();
+        let access_key = peer.presented().to_field();
         let encrypted = if access_key.is_empty() {
             Encrypted::Open(v1::SendRequest {
                 recipient,
@@ -192,6 +195,7 @@ impl Engine {
         &mut self,
         to: &Address,
         asked_for: &[DeviceId],
+        presented: &Presented,
         answer: Result<Reply, Refusal>,
         turn: &mut Turn<'_>,
     ) {
@@ -204,9 +208,10 @@ impl Engine {
                     .map(|device_id| peer.account.party(*device_id))
                     .collect();
                 // Where the devices have changed meanwhile, what is needed now is asked for anew.
-                let begun = devices.map_or(Ok(()), |devices| self.begin_sessions(&devices, &response, turn));
+                let begun = devices.map_or(Ok(0), |devices| self.begin_sessions(&devices, &response, turn));
                 match begun {
-                    Ok(()) => self.advance(to, turn),
+                    Ok(_) => self.advance(to, turn),
+                    Err(_) if self.goes_on_without(to, asked_for, turn) => self.advance(to, turn),
                     Err(BundleRefused::NotVerified) => {
                         self.fail_head(to, SendFailure::RecipientNotVerified, turn);
                     }
@@ -216,10 +221,24 @@ impl Engine {
             Err(Refusal::Because(v1::ErrorReason::DeviceUnknown | v1::ErrorReason::AccountUnknown)) => {
                 self.fetch_account(to, turn);
             }
-            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => self.access_denied(to, &[], turn),
+            Err(Refusal::Because(v1::ErrorReason::AccessDenied)) => self.access_denied(to, presented, turn),
+            Err(Refusal::Because(_)) if self.goes_on_without(to, asked_for, turn) => self.advance(to, turn),
             // Not published yet, or no answer: tried again at the next tick or connection.
             _ => {}
         }
+    }
+
+    /// There are no new sessions to be had with these devices. Whether they were wanted only in place of
+    /// doubted ones, which are used for a while then.
+    fn goes_on_without(&mut self, to: &Address, devices: &[DeviceId], turn: &mut Turn<'_>) -> bool {
+        let Some(peer) = self.peers.get(to) else {
+            return false;
+        };
+        let devices: Vec<_> = devices.iter().filter_map(|id| peer.account.party(*id)).collect();
+        for them in &devices {
+            self.sessions.not_renewed(them, turn);
+        }
+        devices.iter().all(|them| self.sessions.has(them, turn.now))
     }
 
     pub(crate) fn send_answered(
@@ -237,8 +256,8 @@ impl Engine {
                     .outbox
                     .head(to)
                     .and_then(|message| message.encrypted.as_ref());
-                let presented = head.map(|encrypted| encrypted.access_key().to_vec());
-                self.access_denied(to, &presented.unwrap_or_default(), turn);
+                let presented = head.map_or(Presented(None), Encrypted::presented);
+                self.access_denied(to, &presented, turn);
             }
             Err(Refusal::Because(v1::ErrorReason::AccountUnknown | v1::ErrorReason::ServerNotLocal)) => {
                 self.fail_head(to, SendFailure::NoSuchAccount, turn);

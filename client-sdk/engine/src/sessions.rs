@@ -9,7 +9,7 @@
 //!     │      both settled: the smaller digest is the sending one      │
 //!     │ 7 days after the sending one has settled                      │ a new one is made, and this
 //!     ▼                                                               ▼ one is settled
-//!   erased ◀──────────────── 7 days ──────────────────────────────  retired: opens late messages only
+//!   erased ◀── 7 days after the other side has the new one ───────  retired: opens messages, sends none
 //! ```
 
 use std::collections::BTreeMap;
@@ -39,10 +39,46 @@ const UNANSWERED_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 pub(crate) struct Sessions(BTreeMap<(Address, DeviceId), Vec<Held>>);
 
 impl Sessions {
-    /// Whether there is a session to send with to this very device, under its present keys.
+    /// Whether there is a session to send with to this very device, under its present keys, which nothing
+    /// speaks against.
     pub(crate) fn has(&self, them: &Party, now: u64) -> bool {
-        let unanswered = |held: &Held| !held.answered && now.saturating_sub(held.made_at) >= UNANSWERED_MS;
-        self.of(them).next().is_some_and(|sending| !unanswered(sending))
+        let renewable = |held: &Held| held.doubted && held.may_be_renewed(now);
+        self.of(them)
+            .next()
+            .is_some_and(|sending| !is_unanswered(sending, now) && !renewable(sending))
+    }
+
+    /// Whether the session that is sent with may be replaced: it has not been tried for a while.
+    pub(crate) fn may_be_renewed(&self, them: &Party, now: u64) -> bool {
+        self.of(them)
+            .next()
+            .is_none_or(|sending| sending.may_be_renewed(now))
+    }
+
+    /// Whether a session with this device is one that both sides have had, and sending can go on without
+    /// another: it is given up for one that is as good, and for no other.
+    pub(crate) fn can_go_on(&self, them: &Party, now: u64) -> bool {
+        let sending = self.of(them).next();
+        sending.is_some_and(|sending| !is_unanswered(sending, now)) && self.of(them).any(|held| held.settled)
+    }
+
+    /// Something in the device's name could not be opened: the next message to it begins a new session,
+    /// unless something that can be opened comes before.
+    pub(crate) fn doubt(&mut self, them: &Party, turn: &mut Turn<'_>) {
+        if let Some(held) = self.sending(them)
+            && !held.doubted
+        {
+            held.doubted = true;
+            held.put(turn);
+        }
+    }
+
+    /// A new session was asked for and is not to be had: that is not tried again for a while.
+    pub(crate) fn not_renewed(&mut self, them: &Party, turn: &mut Turn<'_>) {
+        if let Some(held) = self.sending(them) {
+            held.renewed_at = turn.now;
+            held.put(turn);
+        }
     }
 
     /// Whether a session came of this very handshake.
@@ -53,7 +89,10 @@ impl Sessions {
 
     /// Takes a session that we have begun into use.
     pub(crate) fn begun(&mut self, them: &Party, session: Session, turn: &mut Turn<'_>) {
-        let held = Held::new(them, session, false, turn);
+        let mut held = Held::new(them, session, false, turn);
+        if self.of(them).next().is_some() {
+            held.renewed_at = turn.now;
+        }
         self.add(them, held, turn);
     }
 
@@ -81,13 +120,17 @@ impl Sessions {
             .filter(|held| held.has_had_its_time() && !held.retired)
         {
             held.retired = true;
-            held.beside_since = turn.now.max(1);
+            if new.answered {
+                // The other side has the new one. Of one that we have begun that is not known yet.
+                held.beside_since = turn.now.max(1);
+            }
             held.put(turn);
         }
         new.put(turn);
         sessions.insert(0, new);
-        for forgotten in sessions.drain(SESSIONS_PER_DEVICE.min(sessions.len())..) {
-            forgotten.erase(turn);
+        while sessions.len() > SESSIONS_PER_DEVICE {
+            let displaced = displaced(sessions);
+            sessions.remove(displaced).erase(turn);
         }
     }
 
@@ -129,6 +172,7 @@ impl Sessions {
             let decrypted = held.session.decrypt(turn.now, message).ok()?;
             held.answered = true;
             held.settled |= held.sent;
+            held.doubted = false;
             held.put_skipped(&decrypted.skipped, turn);
             Some((position, decrypted))
         })?;
@@ -184,6 +228,11 @@ impl Sessions {
         Ok(())
     }
 
+    fn sending(&mut self, them: &Party) -> Option<&mut Held> {
+        let held = self.0.get_mut(&name(them))?.first_mut()?;
+        held.is_with(them).then_some(held)
+    }
+
     fn of(&self, them: &Party) -> impl Iterator<Item = &Held> {
         self.0
             .get(&name(them))
@@ -203,6 +252,20 @@ impl Sessions {
             });
         }
     }
+}
+
+/// Whether nothing was opened in it for so long that it may never have arrived.
+fn is_unanswered(held: &Held, now: u64) -> bool {
+    !held.answered && now.saturating_sub(held.made_at) >= UNANSWERED_MS
+}
+
+/// Which of too many sessions goes: of those that we began and nobody answered the oldest, so that these
+/// never displace one that both sides have; where there are none, the oldest.
+fn displaced(sessions: &[Held]) -> usize {
+    let unanswered = sessions.iter().rposition(|held| !held.answered);
+    unanswered
+        .filter(|position| *position > 0)
+        .unwrap_or(sessions.len().saturating_sub(1))
 }
 
 /// Whether the session at `position`, which has just opened a message, is the one to send with now.

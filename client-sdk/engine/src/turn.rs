@@ -25,11 +25,11 @@ pub(crate) struct Turn<'r> {
 #[derive(Clone, Debug)]
 pub(crate) enum Purpose {
     /// To learn or refresh an account.
-    Account(Address),
+    Account(Address, Presented),
     /// To begin sessions with these devices of an account.
-    Bundles(Address, Vec<DeviceId>),
+    Bundles(Address, Vec<DeviceId>, Presented),
     /// To renew the session with one device.
-    Renewal(Address, DeviceId),
+    Renewal(Address, DeviceId, Presented),
     /// To send the head of the outbox for an account.
     Send(Address),
     /// To publish these prekeys.
@@ -48,6 +48,23 @@ pub(crate) enum Purpose {
     Channel(ChannelId, ChannelCall),
     /// To have envelopes deleted.
     Acknowledge,
+}
+
+/// The access key that a call presents, if it goes unseen: a refusal is of this one, whichever is known by
+/// then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Presented(pub(crate) Option<AccessKey>);
+
+impl Presented {
+    /// As a request has it: empty where the call goes by name.
+    pub(crate) fn to_field(&self) -> Vec<u8> {
+        let key = self.0.as_ref().map(AccessKey::to_secret_bytes);
+        key.map(|key| key.to_vec()).unwrap_or_default()
+    }
+
+    pub(crate) fn from_field(field: &[u8]) -> Self {
+        Self(field.try_into().ok().map(AccessKey::from_secret_bytes))
+    }
 }
 
 /// What a call for a channel does.
@@ -103,7 +120,9 @@ impl Purpose {
     /// Whether the answer is about this account.
     pub(crate) fn concerns(&self, address: &Address) -> bool {
         match self {
-            Self::Account(of) | Self::Bundles(of, _) | Self::Renewal(of, _) | Self::Send(of) => of == address,
+            Self::Account(of, _) | Self::Bundles(of, ..) | Self::Renewal(of, ..) | Self::Send(of) => {
+                of == address
+            }
             Self::Channels | Self::Channel(..) => false,
             Self::Publish(_)
             | Self::Count

@@ -141,6 +141,32 @@ fn a_refused_key_is_told_and_what_waits_goes_by_name() {
 }
 
 #[test]
+fn a_late_refusal_forgets_no_newer_key() {
+    let mut world = pair(40);
+    // Alice looks bob up with the key she has, and the answer takes its time.
+    world.server.refuse_next = Some(ErrorReason::DevicesMismatch);
+    world.send(0, 1, "unseen", Fate::Done);
+    world.call_next(0, true, Fate::Done);
+    let (call, request) = world.take_call(0);
+    assert!(matches!(request, Call::GetAccount(_)) && request.route() == Route::Anonymous);
+    // Meanwhile he tells her another.
+    world.input(1, Input::RotateAccessKey);
+    while world.call_next(1, true, Fate::Done) {}
+    world.send(1, 0, "my key is another", Fate::Done);
+    while world.call_next(1, true, Fate::Done) {}
+    while world.deliver_next(0, Fate::Done) {}
+    let alice = world.nodes[0].engine.device_id();
+    let answer = world.server.call(alice, world.now, request);
+    assert_eq!(answer, Err(Refusal::Because(ErrorReason::AccessDenied)));
+    let sealed = world.server.sealed;
+    world.input(0, Input::Answered { call, answer });
+    world.settle();
+    assert_eq!(world.texts(1), ["first", "unseen"]);
+    assert_eq!(world.server.sealed, sealed + 1);
+    assert!(world.complaints(0).is_empty(), "there was nothing to tell");
+}
+
+#[test]
 fn a_late_message_brings_no_key_back() {
     let mut world = pair(34);
     world.disconnect(0);

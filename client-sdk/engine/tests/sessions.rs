@@ -10,11 +10,12 @@
 mod world;
 
 use sottovoce_crypto::statements::DeviceId;
-use sottovoce_crypto::{IdentityKeyPair, SealedEnvelope, Session, SessionMessage};
+use sottovoce_crypto::{IdentityKeyPair, Session, SessionMessage};
 use sottovoce_engine::{EventKind, Input, Reply, SendFailure, Unreadable};
 use sottovoce_proto::v1;
 use world::scripted::{Scripted, party_of, words};
-use world::{Fate, START, World, address};
+use world::stolen::{sessions_on_disk, unsealed};
+use world::{Fate, START, World, address, converse};
 
 const DAY: u64 = 86_400_000;
 
@@ -115,55 +116,6 @@ fn with_a_session_beside(seed: u64) -> (World, Vec<Session>) {
     (world, bobs)
 }
 
-fn converse(world: &mut World, rounds: usize) {
-    for _ in 0..rounds {
-        world.send(0, 1, "ping", Fate::Done);
-        world.settle();
-        world.send(1, 0, "pong", Fate::Done);
-        world.settle();
-    }
-}
-
-/// What a thief of nothing but the session records holds.
-fn sessions_on_disk(world: &World, node: usize) -> Vec<Session> {
-    let records = world
-        .disk(node)
-        .iter()
-        .filter(|(key, _)| key.starts_with("session/"));
-    records
-        .map(|(_, record)| {
-            // The last field of the record, each field with four bytes of length before it.
-            let mut rest = &record[1..];
-            let mut last = rest;
-            while let Some((length, after)) = rest.split_first_chunk::<4>() {
-                (last, rest) = after.split_at(u32::from_be_bytes(*length) as usize);
-            }
-            Session::from_bytes(last, [] as [&[u8]; 0]).expect("a session")
-        })
-        .collect()
-}
-
-/// What is in an envelope sealed to a node, whose identity key is in its records.
-fn unsealed(world: &World, node: usize, envelope: &[u8]) -> Vec<u8> {
-    let own = &world.disk(node)["own"];
-    let (mut rest, mut fields) = (&own[1..], Vec::new());
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let (field, after) = after.split_at(u32::from_be_bytes(*length) as usize);
-        fields.push(field);
-        rest = after;
-    }
-    let secret = fields[4].try_into().expect("a secret key");
-    let identity = IdentityKeyPair::from_secret_bytes(&secret).expect("a secret key");
-    let name = world.nodes[node].engine.address().to_string();
-    let party = party_of(world, name.split_once('@').expect("an address").0);
-    let envelope = SealedEnvelope::decode(envelope).expect("an envelope");
-    envelope
-        .open(&identity, &party)
-        .expect("to this device")
-        .message()
-        .to_vec()
-}
-
 #[test]
 fn a_session_beside_never_takes_over_again() {
     // Which of the sessions is the one beside, and which the thief tries first, depends on the seed.
@@ -240,96 +192,6 @@ fn two_who_began_at_once_settle_on_one_session() {
         key.rsplit('/').next().expect("a digest").to_owned()
     };
     assert_eq!(in_use(0), in_use(1));
-}
-
-#[test]
-fn a_conversation_survives_more_lost_messages_than_a_session_bridges() {
-    let mut world = World::new(8, &["alice", "bob"]);
-    converse(&mut world, 1);
-    world.disconnect(1);
-    for _ in 0..sottovoce_crypto::MAX_FORWARD_JUMP + 5 {
-        world.send(0, 1, "lost", Fate::Done);
-        while world.call_next(0, true, Fate::Done) {}
-        world.acknowledge_all(0);
-    }
-    let bob = party_of(&world, "bob").device_id;
-    world.server.mailbox(bob).clear();
-    world.settle();
-    world.send(0, 1, "this one breaks on it", Fate::Done);
-    world.settle();
-    for number in 0..3 {
-        world.send(0, 1, &format!("and this arrives {number}"), Fate::Done);
-        world.settle();
-    }
-    assert_eq!(
-        world.texts(1)[1..],
-        ["and this arrives 0", "and this arrives 1", "and this arrives 2"]
-    );
-    let complaints = world.complaints(1);
-    assert!(
-        complaints
-            .iter()
-            .any(|kind| matches!(kind, EventKind::Unreadable { .. }))
-    );
-    assert!(
-        complaints
-            .iter()
-            .any(|kind| matches!(kind, EventKind::MessagesMissing { .. })),
-        "the loss is told"
-    );
-}
-
-#[test]
-fn nonsense_renews_a_session_once_an_hour_and_never_a_strangers() {
-    let mut world = World::new(9, &["alice", "bob", "carol"]);
-    converse(&mut world, 1);
-    let (alice, bob) = (party_of(&world, "alice"), party_of(&world, "bob"));
-    let left = |world: &World| world.server.devices[&bob.device_id].one_time.len();
-    let before = left(&world);
-    for name in ["bob", "carol"] {
-        let device_id = party_of(&world, name).device_id;
-        let sender = Scripted::new(1, name, &[device_id]);
-        for _ in 0..20 {
-            let nonsense = sender.envelope(world.server.taken[0].messages[0].ciphertext.clone());
-            world.server.inject(alice.device_id, nonsense);
-            world.settle();
-        }
-    }
-    assert_eq!(left(&world), before - 1);
-    assert_eq!(world.nodes[0].engine.trusted_account_key(&address("carol")), None);
-    world.now += 3_600_000;
-    let nonsense = Scripted::new(1, "bob", &[bob.device_id])
-        .envelope(world.server.taken[0].messages[0].ciphertext.clone());
-    world.server.inject(alice.device_id, nonsense);
-    world.settle();
-    assert_eq!(left(&world), before - 2);
-    converse(&mut world, 2);
-    assert!(
-        world.complaints(1).is_empty(),
-        "a renewal is not shown to anybody"
-    );
-}
-
-#[test]
-fn a_renewal_cut_off_is_begun_again() {
-    let mut world = World::new(11, &["alice", "bob"]);
-    converse(&mut world, 1);
-    let (alice, bob) = (party_of(&world, "alice"), party_of(&world, "bob"));
-    let nonsense = Scripted::new(1, "bob", &[bob.device_id])
-        .envelope(world.server.taken[0].messages[0].ciphertext.clone());
-    for _ in 0..3 {
-        world.server.inject(alice.device_id, nonsense.clone());
-        world.deliver_next(0, Fate::Done);
-        // The line breaks before the bundle comes.
-        world.disconnect(0);
-        world.connect(0);
-    }
-    assert_eq!(sessions_on_disk(&world, 0).len(), 1);
-    world.server.inject(alice.device_id, nonsense);
-    world.settle();
-    assert_eq!(sessions_on_disk(&world, 0).len(), 2);
-    converse(&mut world, 1);
-    assert!(world.complaints(1).is_empty());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 pub(crate) mod model_channels;
 pub(crate) mod model_server;
 pub(crate) mod scripted;
+pub(crate) mod stolen;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -301,6 +302,16 @@ pub(crate) fn pair(seed: u64) -> World {
     world.send(1, 0, "back", Fate::Done);
     world.settle();
     world
+}
+
+/// The first two write to each other.
+pub(crate) fn converse(world: &mut World, rounds: usize) {
+    for _ in 0..rounds {
+        world.send(0, 1, "ping", Fate::Done);
+        world.settle();
+        world.send(1, 0, "pong", Fate::Done);
+        world.settle();
+    }
 }
 
 /// Why what was thrown away could not be read.
