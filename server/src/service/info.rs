@@ -30,7 +30,7 @@ impl ServerService for Info {
             version: concat!("sottovoce-server ", env!("CARGO_PKG_VERSION")).to_owned(),
             registration: registration.into(),
             now_ms: now_ms(),
-            max_blob_size: 0,
+            max_blob_size: self.0.limits.max_blob_size,
         }))
     }
 }
