@@ -116,6 +116,59 @@ async fn a_linked_device_takes_part_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn a_linking_that_was_given_up_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
+    let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+    let given_up = || Linking::begin(server.config(folder.path(), "given-up")).expect("a URL");
+    let granted = async |linking: Linking| {
+        let granted = tokio::time::timeout(PATIENCE, linking.granted()).await;
+        granted.expect("in good time").expect("it is granted")
+    };
+    // The user of the new device does not confirm.
+    let linking = given_up();
+    let shown =
+        |linking: &Linking| sottovoce::LinkingOffer::parse(&linking.offer().to_text()).expect("shown");
+    alice
+        .link_device(shown(&linking))
+        .await
+        .expect("it is the primary device");
+    let late = granted(linking).await;
+    let (tablet, _to_tablet) = link(&server, folder.path(), "tablet", &alice, &mut to_alice).await;
+    let refused = late.join().await;
+    assert!(
+        matches!(
+            refused,
+            Err(JoinError::Refused(sottovoce::ErrorReason::ManifestConflict))
+        ),
+        "{refused:?}"
+    );
+
+    // Revoked, and recovered from, while another is being linked.
+    let linking = given_up();
+    let device = linking.offer().device().device_id;
+    alice.link_device(shown(&linking)).await.expect("it may");
+    granted(linking).await;
+    alice.revoke_device(device).await.expect("it may");
+    alice.revoke_device(tablet.device_id()).await.expect("it may");
+    let gone = EventKind::DevicesChanged {
+        added: Vec::new(),
+        removed: vec![tablet.device_id()],
+    };
+    until(&alice, &mut to_alice, |kind| *kind == gone).await;
+    let linking = given_up();
+    alice.link_device(shown(&linking)).await.expect("it may");
+    granted(linking).await;
+    let code = RecoveryCode::generate(&mut rng);
+    alice.put_recovery(&code).await.expect("the server takes it");
+    alice.close().await;
+    let recovered = Client::recover(server.config(folder.path(), "new"), &address("alice"), &code).await;
+    let (alice, _to_alice) = recovered.expect("the right code");
+    assert_eq!(alice.devices().await.expect("the server answers").len(), 1);
+}
+
+#[tokio::test]
 async fn a_lost_account_is_recovered_with_its_code_and_with_no_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = RunningServer::start(folder.path(), None).await;
@@ -187,12 +240,17 @@ async fn a_sign_in_is_refreshed_and_not_begun_anew() {
 #[tokio::test]
 async fn a_server_says_what_it_is_to_who_has_no_account() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = RunningServer::start(folder.path(), None).await;
+    let limits = sottovoce_server::Limits {
+        max_blob_size: 12_345_678,
+        ..Default::default()
+    };
+    let server = RunningServer::start_limited(folder.path(), None, limits).await;
     let config = server.config(folder.path(), "nobody");
     let info = ServerInfo::of(&config).await.expect("it answers");
     let expected = ("localhost", Registration::Open);
     assert_eq!((info.server_name.as_str(), info.registration), expected);
     assert!(info.version.contains("sottovoce"), "{}", info.version);
+    assert_eq!(info.max_blob_size, 12_345_678);
     assert!(!config.store.exists());
 }
 

@@ -48,6 +48,10 @@ pub(crate) const MAX_GRANT_LEN: usize = 72 * 1024;
 /// How long a linking grant waits: as long as an offer is answered (`crypto/SPEC.md` 15.18).
 pub(crate) const GRANT_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
+/// Manifests skipped in an update: a device that was to be linked and never answered leaves one, and a user
+/// does not try that many in a row without the server having answered in between.
+pub(crate) const MAX_SKIPPED_MANIFESTS: usize = 8;
+
 /// Longest recovery blob, in bytes: that of `crypto/SPEC.md` 15.20 fits twice.
 pub(crate) const MAX_RECOVERY_BLOB_LEN: usize = 4 * 1024;
 

@@ -51,9 +51,20 @@ pub(crate) async fn update(
     manifest: &SignedStatement,
     new: &[&Device],
 ) -> Result<(), tonic::Status> {
+    update_after(clients, &[], manifest, new).await
+}
+
+/// Does what [`update`] does, after manifests that the server has perhaps not had.
+async fn update_after(
+    clients: &Clients,
+    skipped: &[&SignedStatement],
+    manifest: &SignedStatement,
+    new: &[&Device],
+) -> Result<(), tonic::Status> {
     let request = UpdateManifestRequest {
         manifest: Some(manifest.clone()),
         bindings: new.iter().map(|device| binding(device)).collect(),
+        skipped: skipped.iter().copied().cloned().collect(),
     };
     let answer = clients.accounts.clone().update_manifest(request).await;
     answer.map(|_| ())

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
-use sottovoce_crypto::AccountMaterial;
 use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, ChannelId, DeviceId, Roster};
+use sottovoce_crypto::{AccountMaterial, LinkingOffer};
 use sottovoce_proto::v1;
 
 use crate::access::OwnAccess;
@@ -50,6 +50,8 @@ pub struct Engine {
     pub(crate) access: Option<OwnAccess>,
     /// Addresses the user wants nothing to do with.
     pub(crate) blocked: BTreeSet<Address>,
+    /// A device to link once the server has what was signed before. Not kept: an offer is good for minutes.
+    pub(crate) offered: Option<Box<LinkingOffer>>,
     /// When changed account keys were last looked at again, Unix time in milliseconds.
     pub(crate) looked_again_at: u64,
     counters: Counters,
@@ -84,7 +86,7 @@ impl Engine {
                 engine.maintain_access_key(turn);
                 Ok(())
             }
-            Input::LinkDevice(offer) => engine.link_device(&offer, turn),
+            Input::LinkDevice(offer) => engine.link_device(offer, turn),
             Input::RevokeDevice(device_id) => engine.revoke_device(device_id, turn),
             Input::ChangeRoster { channel, change } => engine.change_roster(channel, change, turn),
             Input::TokenReused => {
@@ -92,7 +94,7 @@ impl Engine {
                 Ok(())
             }
             Input::Registered => {
-                engine.own.registered = true;
+                engine.own.joined_at_server();
                 turn.put("own".into(), engine.own.to_record());
                 Ok(())
             }
@@ -325,6 +327,7 @@ impl Engine {
             channels: BTreeMap::new(),
             access: None,
             blocked: BTreeSet::new(),
+            offered: None,
             looked_again_at: 0,
             counters,
             in_flight: BTreeMap::new(),
@@ -392,7 +395,7 @@ impl Engine {
             (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => self.prekeys_left(left, turn),
             (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
             (Purpose::Grant, answer) => self.grant_answered(&answer, turn),
-            (Purpose::Manifest, answer) => self.manifest_answered(answer, turn),
+            (Purpose::Manifest(version), answer) => self.manifest_answered(version, answer, turn),
             (Purpose::Channels, answer) => self.channels_answered(answer, turn),
             (Purpose::Channel(id, step), answer) => self.channel_answered(id, step, answer, turn),
             (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),

@@ -23,10 +23,14 @@ pub(crate) struct Own {
     account_keys: Option<AccountKeyPair>,
     /// The account as we show it.
     account: VerifiedAccount,
-    /// The newest manifest, where it was signed and is not in use yet: a device on it has not joined, or
-    /// the server has not answered. It is the account's all the same, and the next one follows it.
-    signed: Option<Verified<DeviceManifest>>,
+    /// Manifests after the account's that were signed and are not in use, oldest first: a device on it has
+    /// not joined, or the server has not answered. Each is the account's all the same, and the next one
+    /// follows it.
+    signed: Vec<Verified<DeviceManifest>>,
 }
+
+/// Most manifests that wait at one time: what a server takes as skipped.
+const MAX_SIGNED: usize = 8;
 
 impl Own {
     /// Makes a new account with this as its first device. `None` only if the address cannot be stated,
@@ -44,7 +48,10 @@ impl Own {
         let (device, identity) = new_device(rng);
         let lost: Vec<DeviceId> = current.devices.iter().map(|device| device.device_id).collect();
         let manifest = account_keys.next_manifest(&current, &[device], &lost).ok()?;
-        Self::alone(account_keys, device.device_id, identity, manifest)
+        let mut own = Self::alone(account_keys, device.device_id, identity, manifest)?;
+        // Perhaps the server never had it: a device that was being linked when the account was lost.
+        own.signed.push(current);
+        Some(own)
     }
 
     fn alone(
@@ -87,7 +94,7 @@ impl Own {
             registered: false,
             account_keys,
             account,
-            signed: None,
+            signed: Vec::new(),
         })
     }
 
@@ -125,7 +132,29 @@ impl Own {
         v1::UpdateManifestRequest {
             manifest: Some(wire::from_signed(self.account.manifest().signed())),
             bindings: ours.map(|binding| wire::from_signed(binding.signed())).collect(),
+            skipped: self.skipped_before(self.account.manifest().version),
         }
+    }
+
+    /// The device is on its account, as the server has it.
+    pub(crate) fn joined_at_server(&mut self) {
+        self.registered = true;
+        self.forget_used();
+    }
+
+    /// The newest manifest as the server is to be given it, with all before it that were not in use.
+    pub(crate) fn update(&self) -> Option<v1::UpdateManifestRequest> {
+        let manifest = self.unpublished()?;
+        Some(v1::UpdateManifestRequest {
+            manifest: Some(wire::from_signed(manifest.signed())),
+            bindings: Vec::new(),
+            skipped: self.skipped_before(manifest.version),
+        })
+    }
+
+    fn skipped_before(&self, version: u64) -> Vec<v1::SignedStatement> {
+        let before = self.signed.iter().filter(|signed| signed.version < version);
+        before.map(|signed| wire::from_signed(signed.signed())).collect()
     }
 
     /// What to say of our account in messages.
@@ -147,27 +176,40 @@ impl Own {
 
     /// The newest manifest that was signed, whoever has seen it: what the next one follows.
     pub(crate) fn newest_manifest(&self) -> &Verified<DeviceManifest> {
-        self.signed.as_ref().unwrap_or(self.account.manifest())
+        self.signed.last().unwrap_or(self.account.manifest())
     }
 
     /// From now on this is the account's newest manifest.
     pub(crate) fn sign_next(&mut self, manifest: Verified<DeviceManifest>) {
-        self.signed = Some(manifest);
+        self.signed.push(manifest);
     }
 
-    /// Whether a device on the newest manifest has not joined yet.
-    pub(crate) fn is_linking(&self) -> bool {
-        self.signed.is_some() && self.unpublished().is_none()
+    /// Whether as many wait as a server takes at one time.
+    pub(crate) fn has_signed_too_many(&self) -> bool {
+        self.signed.len() >= MAX_SIGNED
+    }
+
+    /// Whether the newest manifest is not in use yet.
+    pub(crate) fn has_unused(&self) -> bool {
+        !self.signed.is_empty()
+    }
+
+    /// Devices on the newest manifest that have not joined.
+    pub(crate) fn linking(&self) -> Vec<DeviceId> {
+        let devices = self.newest_manifest().devices.iter();
+        let linking = devices.filter(|device| !self.knows(device));
+        linking.map(|device| device.device_id).collect()
+    }
+
+    fn knows(&self, device: &ManifestDevice) -> bool {
+        self.account.manifest().identity_key(device.device_id) == Some(&device.identity_key)
     }
 
     /// The newest manifest, where the server is to be given it: all its devices are known to it.
-    pub(crate) fn unpublished(&self) -> Option<&Verified<DeviceManifest>> {
-        let known = |device: &ManifestDevice| {
-            self.account.manifest().identity_key(device.device_id) == Some(&device.identity_key)
-        };
-        self.signed
-            .as_ref()
-            .filter(|signed| signed.devices.iter().all(known))
+    fn unpublished(&self) -> Option<&Verified<DeviceManifest>> {
+        let all_known =
+            |signed: &&Verified<DeviceManifest>| signed.devices.iter().all(|device| self.knows(device));
+        self.signed.last().filter(all_known)
     }
 
     /// The account under the manifest that the server has now been given.
@@ -183,32 +225,39 @@ impl Own {
     /// Whether a manifest that is newer than ours can be one of this account's: the device that signs them
     /// knows what it signed, any other cannot know.
     pub(crate) fn may_have_signed(&self, shown: &VerifiedAccount) -> bool {
-        !self.is_primary() || ManifestView::of(self.newest_manifest()) == shown.view()
+        let is_shown = |signed: &Verified<DeviceManifest>| ManifestView::of(signed) == shown.view();
+        !self.is_primary() || self.signed.iter().any(is_shown)
     }
 
     pub(crate) fn take_up(&mut self, account: VerifiedAccount) {
-        let newest = self.signed.as_ref();
-        if newest.is_some_and(|signed| signed.version <= account.manifest().version) {
-            self.signed = None;
-        }
         self.account = account;
+        self.forget_used();
+    }
+
+    fn forget_used(&mut self) {
+        let used = self.account.manifest().version;
+        self.signed.retain(|signed| signed.version > used);
     }
 
     pub(crate) fn to_record(&self) -> Zeroizing<Vec<u8>> {
         let secret = self.account_keys.as_ref().map(AccountKeyPair::to_secret_bytes);
-        let signed = self
-            .signed
-            .as_ref()
-            .map(|signed| wire::signed_to_bytes(signed.signed()));
-        pack(&[
-            &[u8::from(self.registered)],
+        let identity = self.identity.to_secret_bytes();
+        let account = wire::account_to_bytes(&self.account);
+        let signed = self.signed.iter();
+        let signed: Vec<_> = signed
+            .map(|signed| wire::signed_to_bytes(signed.signed()))
+            .collect();
+        let registered = [u8::from(self.registered)];
+        let mut fields: Vec<&[u8]> = vec![
+            &registered,
             self.party.address.as_str().as_bytes(),
             self.party.device_id.as_bytes(),
             secret.as_ref().map_or(&[], |secret| secret.as_slice()),
-            self.identity.to_secret_bytes().as_slice(),
-            &wire::account_to_bytes(&self.account),
-            &signed.unwrap_or_default(),
-        ])
+            identity.as_slice(),
+            &account,
+        ];
+        fields.extend(signed.iter().map(Vec::as_slice));
+        pack(&fields)
     }
 
     pub(crate) fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
@@ -220,17 +269,16 @@ impl Own {
             account_keys,
             identity,
             account,
-            rest @ ..,
+            signed @ ..,
         ] = fields.as_slice()
         else {
             return Err(RecordError);
         };
-        let signed = match rest {
-            // Kept before an account could have several devices.
-            [] | [[]] => None,
-            [signed] => Some(wire::signed_from_bytes(signed).map_err(|_| RecordError)?),
-            _ => return Err(RecordError),
-        };
+        // There was an empty one where none waited, before several could.
+        let signed = signed.iter().filter(|signed| !signed.is_empty());
+        let signed: Vec<_> = signed
+            .map(|signed| wire::signed_from_bytes(signed).map_err(|_| RecordError))
+            .collect::<Result<_, _>>()?;
         let account_keys = if account_keys.is_empty() {
             None
         } else {
@@ -248,10 +296,8 @@ impl Own {
         let device_id = DeviceId::from_bytes(id16(device_id)?);
         let mut own = Self::joined(account_keys, device_id, identity, account).ok_or(RecordError)?;
         own.registered = *registered == [1];
-        own.signed = signed
-            .map(|signed| signed.verify(&key))
-            .transpose()
-            .map_err(|_| RecordError)?;
+        let signed = signed.into_iter().map(|signed| signed.verify(&key));
+        own.signed = signed.collect::<Result<_, _>>().map_err(|_| RecordError)?;
         Ok(own)
     }
 }

@@ -3,10 +3,15 @@
 //!
 //! ```text
 //!  LinkDevice ──▶ next manifest signed, kept ──▶ grant left ──▶ asked for ──▶ shown, with the new
-//!                                                                  ▲   │ not yet     device's binding:
-//!                                                                  └───┘             taken up
-//!  RevokeDevice ─▶ next manifest signed, kept ──▶ published ──────────────────────▶ taken up
+//!     ▲                                                            ▲   │ not yet     device's binding:
+//!     │ the offer waits                                            └───┘             taken up
+//!     └── another device never joined ─┐
+//!  RevokeDevice ───────────────────────┴▶ next manifest signed, kept ──▶ published ▶ taken up
 //! ```
+//!
+//! A manifest whose device never joined stays signed, and the next one follows it, without the device. The
+//! server is given both. A device that joins knows of the manifest that names it and of no others, so it is
+//! granted a place only on top of what is published.
 
 use sottovoce_crypto::statements::{Address, DeviceId, DeviceManifest, ManifestDevice, Verified};
 use sottovoce_crypto::{AccessKey, LinkingOffer, NextManifestError, TrustedAccount, VerifiedAccount};
@@ -18,7 +23,6 @@ use crate::event::EventKind;
 use crate::io::{Call, Refusal, Reply};
 use crate::peers::Peer;
 use crate::turn::{Purpose, Turn};
-use crate::wire;
 
 impl Engine {
     /// Whether this account has devices besides this one.
@@ -26,26 +30,59 @@ impl Engine {
         self.own.account().manifest().devices.len() > 1
     }
 
-    /// Puts an offered device on the account's next manifest, and leaves it what it needs.
+    /// Puts an offered device on the account's next manifest, and leaves it what it needs; first takes off
+    /// the account what was to be linked before and has not joined.
     pub(crate) fn link_device(
         &mut self,
-        offer: &LinkingOffer,
+        offer: Box<LinkingOffer>,
         turn: &mut Turn<'_>,
     ) -> Result<(), InputError> {
-        let next = self.next_manifest(&[offer.device()], &[])?;
+        let device = offer.device();
+        let newest = self.own.newest_manifest();
+        let is_named = newest.identity_key(device.device_id) == Some(&device.identity_key);
+        if is_named && self.own.linking() == [device.device_id] {
+            // Offered again: the grant may have been lost.
+            let newest = newest.clone();
+            return self.leave_grant(&offer, &newest, turn);
+        }
+        if self.own.has_unused() {
+            let without = self.next_manifest(&[], &[])?;
+            if !self.own.linking().is_empty() {
+                self.own.sign_next(without);
+                turn.put("own".into(), self.own.to_record());
+            }
+            self.offered = Some(offer);
+            self.maintain_own_account(turn);
+            return Ok(());
+        }
+        let next = self.next_manifest(&[device], &[])?;
+        self.leave_grant(&offer, &next, turn)?;
+        self.own.sign_next(next);
+        turn.put("own".into(), self.own.to_record());
+        Ok(())
+    }
+
+    /// Leaves an offered device what it needs to join by this manifest.
+    fn leave_grant(
+        &self,
+        offer: &LinkingOffer,
+        manifest: &Verified<DeviceManifest>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), InputError> {
+        if !self.online {
+            return Err(InputError::Offline);
+        }
         // The new device writes and is written to unseen from its first message on.
         let access_key = self.told_access_key().map(|key| key.to_secret_bytes());
         let data = access_key.as_ref().map_or(&[][..], |key| key.as_slice());
         let bindings = self.own.account().bindings();
         let grant = offer
-            .seal_grant(turn.rng, &next, bindings, data)
+            .seal_grant(turn.rng, manifest, bindings, data)
             .map_err(|_| InputError::NotLinkable)?;
         let request = v1::PutLinkingGrantRequest {
             device_id: offer.device().device_id.as_bytes().to_vec(),
             grant,
         };
-        self.own.sign_next(next);
-        turn.put("own".into(), self.own.to_record());
         turn.call(Purpose::Grant, Call::PutLinkingGrant(request));
         Ok(())
     }
@@ -60,6 +97,7 @@ impl Engine {
             return Err(InputError::NoSuchDevice);
         }
         let next = self.next_manifest(&[], &[device_id])?;
+        self.offered = None;
         self.own.sign_next(next);
         turn.put("own".into(), self.own.to_record());
         self.rotate_access_key(turn);
@@ -67,7 +105,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The manifest after the newest one that was signed, whoever has seen that.
+    /// The manifest after the newest one that was signed, whoever has seen that, without those who have not
+    /// joined by it.
     fn next_manifest(
         &self,
         added: &[ManifestDevice],
@@ -77,8 +116,16 @@ impl Engine {
             return Err(InputError::Offline);
         }
         let keys = self.own.account_keys().ok_or(InputError::NotPrimary)?;
-        let current = self.own.newest_manifest();
-        let next = keys.next_manifest(current, added, revoked);
+        if self.own.has_signed_too_many() {
+            return Err(InputError::Offline);
+        }
+        let mut gone = self.own.linking();
+        for id in revoked {
+            if !gone.contains(id) {
+                gone.push(*id);
+            }
+        }
+        let next = keys.next_manifest(self.own.newest_manifest(), added, &gone);
         next.map_err(|error| match error {
             NextManifestError::NoSuchDevice => InputError::NoSuchDevice,
             _ => InputError::NotLinkable,
@@ -89,26 +136,30 @@ impl Engine {
     pub(crate) fn maintain_own_account(&mut self, turn: &mut Turn<'_>) {
         let own = self.own.party.address.clone();
         let under_way = self.is_under_way(turn, |purpose| {
-            matches!(purpose, Purpose::Manifest | Purpose::Grant)
+            matches!(purpose, Purpose::Manifest(_) | Purpose::Grant)
         });
         if !self.online || under_way {
             return;
         }
-        match self.own.unpublished() {
-            Some(manifest) => {
-                let request = v1::UpdateManifestRequest {
-                    manifest: Some(wire::from_signed(manifest.signed())),
-                    bindings: Vec::new(),
-                };
-                turn.call(Purpose::Manifest, Call::UpdateManifest(request));
+        match self.own.update() {
+            Some(request) => {
+                let version = self.own.newest_manifest().version;
+                turn.call(Purpose::Manifest(version), Call::UpdateManifest(request));
             }
-            None if self.own.is_linking() => self.fetch_account(&own, turn),
+            None if self.own.has_unused() => self.fetch_account(&own, turn),
             None => {}
         }
     }
 
-    pub(crate) fn manifest_answered(&mut self, answer: Result<Reply, Refusal>, turn: &mut Turn<'_>) {
+    pub(crate) fn manifest_answered(
+        &mut self,
+        version: u64,
+        answer: Result<Reply, Refusal>,
+        turn: &mut Turn<'_>,
+    ) {
         match answer {
+            // Another was signed meanwhile, which takes this one along.
+            Ok(_) if self.own.newest_manifest().version != version => self.maintain_own_account(turn),
             Ok(_) => {
                 if let Some(account) = self.own.published() {
                     self.take_up_own(account, turn);
@@ -159,10 +210,18 @@ impl Engine {
         if after.iter().any(|id| !before.contains(id)) {
             self.invite_own_devices(turn);
         }
-        turn.event(EventKind::DevicesChanged {
-            added: after.iter().filter(|id| !before.contains(id)).copied().collect(),
-            removed: before.iter().filter(|id| !after.contains(id)).copied().collect(),
-        });
+        // A device that never joined was nobody's: taking it off is no change to tell.
+        if before != after {
+            turn.event(EventKind::DevicesChanged {
+                added: after.iter().filter(|id| !before.contains(id)).copied().collect(),
+                removed: before.iter().filter(|id| !after.contains(id)).copied().collect(),
+            });
+        }
+        if let Some(offer) = self.offered.take_if(|_| !self.own.has_unused())
+            && self.link_device(offer, turn).is_err()
+        {
+            turn.event(EventKind::DeviceChangeFailed);
+        }
     }
 
     /// Keeps the own account among those that are written to: its other devices get copies.

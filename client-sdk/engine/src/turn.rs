@@ -40,8 +40,8 @@ pub(crate) enum Purpose {
     AccessKey(AccessKey),
     /// To leave a device that is being linked its grant.
     Grant,
-    /// To have the account's next manifest taken up.
-    Manifest,
+    /// To have the account's manifest of this version taken up.
+    Manifest(u64),
     /// To learn which channels there are.
     Channels,
     /// For one channel.
@@ -128,7 +128,7 @@ impl Purpose {
             | Self::Count
             | Self::AccessKey(_)
             | Self::Grant
-            | Self::Manifest
+            | Self::Manifest(_)
             | Self::Acknowledge => false,
         }
     }

@@ -17,9 +17,15 @@ use world::{Fate, World, address};
 
 const ID: DeviceId = DeviceId::from_bytes([0xd2; 16]);
 
+const OTHER: DeviceId = DeviceId::from_bytes([0xd3; 16]);
+
 fn offered(world: &mut World) -> (IdentityKeyPair, PendingLink) {
+    offered_as(world, ID)
+}
+
+fn offered_as(world: &mut World, id: DeviceId) -> (IdentityKeyPair, PendingLink) {
     let identity = IdentityKeyPair::generate(&mut world.rng);
-    let pending = PendingLink::new(&mut world.rng, world.now, ID, identity.public());
+    let pending = PendingLink::new(&mut world.rng, world.now, id, identity.public());
     (identity, pending)
 }
 
@@ -31,10 +37,14 @@ fn link_device(world: &mut World, primary: usize, pending: &PendingLink) {
 
 /// Links a second device to a node's account; the primary restarts on the way.
 fn linked(world: &mut World, primary: usize) -> usize {
-    let (identity, pending) = offered(world);
+    linked_as(world, primary, ID)
+}
+
+fn linked_as(world: &mut World, primary: usize, id: DeviceId) -> usize {
+    let (identity, pending) = offered_as(world, id);
     link_device(world, primary, &pending);
     world.restart(primary);
-    let grant = world.server.grants[ID.as_bytes().as_slice()].clone();
+    let grant = world.server.grants[id.as_bytes().as_slice()].clone();
     let granted = pending.open(world.now, &grant).expect("it is for this device");
     assert_eq!(granted.address(), world.nodes[primary].engine.address());
     let (account, data) = (
@@ -42,7 +52,7 @@ fn linked(world: &mut World, primary: usize) -> usize {
         granted.app_data().to_vec(),
     );
     let (engine, outputs) =
-        Engine::join(world.now, &mut world.rng, ID, identity, account, &data).expect("it is named");
+        Engine::join(world.now, &mut world.rng, id, identity, account, &data).expect("it is named");
     let joining = engine.joining().expect("it has not joined yet");
     world.server.update_manifest(&joining).expect("it follows");
     let node = world.add(engine, outputs);
@@ -198,6 +208,105 @@ fn a_device_that_never_joins_is_revoked_by_the_next_manifest() {
 }
 
 #[test]
+fn another_device_is_linked_after_one_that_never_joined() {
+    let mut world = World::new(57, &["alice", "bob"]);
+    let (_, never) = offered(&mut world);
+    link_device(&mut world, 0, &never);
+    world.restart(0);
+    world.settle();
+    let tablet = linked_as(&mut world, 0, OTHER);
+    let phone = world.nodes[0].engine.device_id();
+    assert_eq!(world.nodes[0].engine.devices().len(), 2);
+    assert!(!world.nodes[0].engine.devices().contains(&ID));
+    let told: Vec<_> = world.complaints(0).into_iter().cloned().collect();
+    let joined = EventKind::DevicesChanged {
+        added: vec![OTHER],
+        removed: Vec::new(),
+    };
+    assert_eq!(told, [joined]);
+    assert!(world.nodes[tablet].engine.devices().contains(&phone));
+    world.send(1, 0, "to both", Fate::Done);
+    world.settle();
+    assert_eq!(
+        (world.texts(0), world.texts(tablet)),
+        (vec!["to both"], vec!["to both"])
+    );
+}
+
+#[test]
+fn two_revoked_at_once_are_both_gone() {
+    let mut world = World::new(60, &["alice"]);
+    linked(&mut world, 0);
+    linked_as(&mut world, 0, OTHER);
+    world.input(0, Input::RevokeDevice(ID));
+    world.input(0, Input::RevokeDevice(OTHER));
+    while world.call_next(0, true, Fate::Done) {}
+    assert_eq!(world.nodes[0].engine.devices().len(), 1);
+    assert_eq!(world.server.devices.len(), 1);
+}
+
+#[test]
+fn a_device_that_joins_late_is_revoked_with_the_manifest_that_was_signed_since() {
+    let mut world = World::new(58, &["alice", "bob"]);
+    let (identity, pending) = offered(&mut world);
+    link_device(&mut world, 0, &pending);
+    let grant = world.server.grants[ID.as_bytes().as_slice()].clone();
+    let granted = pending.open(world.now, &grant).expect("it is for this device");
+    let account = granted.join(&identity).expect("its key");
+    let (engine, outputs) =
+        Engine::join(world.now, &mut world.rng, ID, identity, account, &[]).expect("it is named");
+    // Alice gives it up, and in the same moment it joins.
+    world.input(0, Input::RevokeDevice(ID));
+    let (call, request) = world.take_call(0);
+    let joining = engine.joining().expect("it has not joined yet");
+    world.server.update_manifest(&joining).expect("it follows");
+    world.add(engine, outputs);
+    let alice = world.nodes[0].engine.device_id();
+    let answer = world.server.call(alice, world.now, request);
+    world.input(0, Input::Answered { call, answer });
+    world.connect(0);
+    while world.call_next(0, true, Fate::Done) {}
+    assert!(!world.server.devices.contains_key(&ID));
+    assert_eq!(world.nodes[0].engine.devices().len(), 1);
+    assert!(
+        !world
+            .complaints(0)
+            .iter()
+            .any(|told| matches!(told, EventKind::ManifestDisputed { .. }))
+    );
+}
+
+#[test]
+fn an_account_is_recovered_though_a_device_was_being_linked() {
+    let mut world = World::new(59, &["alice"]);
+    let (_, never) = offered(&mut world);
+    link_device(&mut world, 0, &never);
+    let material = world.nodes[0].engine.material().expect("the secret");
+    let (engine, outputs) = Engine::recover(world.now, &mut world.rng, material).expect("it can be signed");
+    let joining = engine.joining().expect("it has not joined yet");
+    world.server.update_manifest(&joining).expect("it follows");
+    let recovered = world.add(engine, outputs);
+    let only = world.nodes[recovered].engine.device_id();
+    assert_eq!(world.nodes[recovered].engine.devices(), [only]);
+    assert_eq!(world.server.devices.keys().collect::<Vec<_>>(), [&only]);
+    // It goes on from there, also after a restart.
+    world.restart(recovered);
+    let tablet = {
+        let (identity, pending) = offered_as(&mut world, OTHER);
+        world.connect(recovered);
+        let offer = LinkingOffer::from_bytes(&pending.offer().to_bytes()).expect("an offer");
+        world.input(recovered, Input::LinkDevice(Box::new(offer)));
+        while world.call_next(recovered, true, Fate::Done) {}
+        let grant = world.server.grants[OTHER.as_bytes().as_slice()].clone();
+        let granted = pending.open(world.now, &grant).expect("it is for this device");
+        let account = granted.join(&identity).expect("its key");
+        Engine::join(world.now, &mut world.rng, OTHER, identity, account, &[]).expect("it is named")
+    };
+    let joining = tablet.0.joining().expect("it has not joined yet");
+    world.server.update_manifest(&joining).expect("it follows");
+}
+
+#[test]
 fn a_manifest_of_ours_that_we_did_not_sign_is_told() {
     let mut world = World::new(54, &["alice", "bob"]);
     linked(&mut world, 0);
@@ -207,7 +316,7 @@ fn a_manifest_of_ours_that_we_did_not_sign_is_told() {
         .expect("it can be signed");
     let forged = v1::UpdateManifestRequest {
         manifest: Some(world::scripted::wire(forged.signed())),
-        bindings: Vec::new(),
+        ..Default::default()
     };
     world
         .server

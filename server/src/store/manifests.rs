@@ -16,6 +16,8 @@ const HISTORY_PAGE: i64 = 32;
 pub(crate) struct UpdateManifest {
     /// Signed by the account key that the server has.
     pub(crate) manifest: Verified<DeviceManifest>,
+    /// Those signed before it that may be missing between it and the newest one, oldest first.
+    pub(crate) skipped: Vec<Verified<DeviceManifest>>,
     /// One for each device of the manifest that is new to the account, in its order.
     pub(crate) bindings: Vec<Verified<DeviceBinding>>,
     /// The oldest beyond these are forgotten.
@@ -43,19 +45,30 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Whether this manifest is the newest already, or follows it.
-    pub(crate) fn judge(&self, manifest: &Verified<DeviceManifest>) -> Result<Judged, UpdateRefusal> {
-        let signed = manifest.signed();
-        if signed.statement_bytes() == self.newest.statement {
+    /// Whether this manifest is the newest already, or follows it, perhaps by others that were skipped.
+    pub(crate) fn judge<'m>(
+        &self,
+        skipped: &'m [Verified<DeviceManifest>],
+        manifest: &'m Verified<DeviceManifest>,
+    ) -> Result<Judged<'m>, UpdateRefusal> {
+        let is_newest =
+            |signed: &Verified<DeviceManifest>| signed.signed().statement_bytes() == self.newest.statement;
+        if is_newest(manifest) {
             return Ok(Judged::Newest);
         }
-        let follows = Some(manifest.version) == self.version.checked_add(1)
-            && manifest.previous == sha256(&self.newest.statement);
-        if follows {
-            Ok(Judged::Follows)
-        } else {
-            Err(UpdateRefusal::Conflict)
+        let had = skipped
+            .iter()
+            .position(is_newest)
+            .map_or(0, |newest| newest.saturating_add(1));
+        let between = skipped.get(had..).unwrap_or_default();
+        let mut last = (self.version, sha256(&self.newest.statement));
+        for next in between.iter().chain(std::iter::once(manifest)) {
+            if Some(next.version) != last.0.checked_add(1) || next.previous != last.1 {
+                return Err(UpdateRefusal::Conflict);
+            }
+            last = (next.version, next.hash());
         }
+        Ok(Judged::Follows(between))
     }
 
     /// The devices of a manifest that the account does not have yet: another key under a known id is
@@ -79,10 +92,11 @@ impl Standing {
 }
 
 /// How a manifest stands to the newest one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Judged {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Judged<'m> {
     Newest,
-    Follows,
+    /// With these between, which nobody has been shown.
+    Follows(&'m [Verified<DeviceManifest>]),
 }
 
 impl Write for UpdateManifest {
@@ -100,13 +114,13 @@ impl Write for UpdateManifest {
         let Some(standing) = load(&mut tx.conn, account, lock).await? else {
             return refused(UpdateRefusal::AccountUnknown);
         };
-        match standing.judge(&self.manifest) {
+        let between = match standing.judge(&self.skipped, &self.manifest) {
             Ok(Judged::Newest) => return Ok(()),
-            Ok(Judged::Follows) => {}
+            Ok(Judged::Follows(between)) => between,
             Err(refusal) => return refused(refusal),
-        }
+        };
         self.remove(tx, &standing).await?;
-        self.replace(&mut tx.conn, account, &standing).await?;
+        self.replace(&mut tx.conn, account, &standing, between).await?;
         self.place(&mut tx.conn, account, &standing).await
     }
 }
@@ -127,17 +141,32 @@ impl UpdateManifest {
         conn: &mut Conn<'_>,
         account: i64,
         standing: &Standing,
+        between: &[Verified<DeviceManifest>],
     ) -> Result<(), sqlx::Error> {
-        sql("INSERT INTO manifests (account, version, statement, signature) VALUES ($1, $2, $3, $4)")
-            .bind(account)
-            .bind(to_db(standing.version))
-            .bind(standing.newest.statement.as_slice())
-            .bind(standing.newest.signature.as_slice())
-            .execute(conn)
-            .await?;
+        let newest = (
+            standing.version,
+            standing.newest.statement.as_slice(),
+            standing.newest.signature.as_slice(),
+        );
+        let between = between.iter().map(|manifest| {
+            let signed = manifest.signed();
+            let signature = signed.signature_bytes().as_slice();
+            (manifest.version, signed.statement_bytes(), signature)
+        });
+        let mut last = standing.version;
+        for (version, statement, signature) in std::iter::once(newest).chain(between) {
+            sql("INSERT INTO manifests (account, version, statement, signature) VALUES ($1, $2, $3, $4)")
+                .bind(account)
+                .bind(to_db(version))
+                .bind(statement)
+                .bind(signature)
+                .execute(conn)
+                .await?;
+            last = version;
+        }
         sql("DELETE FROM manifests WHERE account = $1 AND version <= $2")
             .bind(account)
-            .bind(to_db(standing.version.saturating_sub(self.max_manifests)))
+            .bind(to_db(last.saturating_sub(self.max_manifests)))
             .execute(conn)
             .await?;
         sql(

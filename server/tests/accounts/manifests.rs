@@ -7,7 +7,7 @@ use sottovoce_proto::v1::{
     RefreshTokensRequest, SendRequest, SignedStatement, SubscribeRequest,
 };
 
-use super::{binding, following, register, second, update, works};
+use super::{binding, following, register, second, update, update_after, works};
 use crate::common::{Clients, Device, Look, TestServer, dump, id, reason, told, with_token};
 
 async fn account(clients: &Clients, token: &str, device: &Device) -> GetAccountResponse {
@@ -80,6 +80,45 @@ async fn the_same_update_again_changes_nothing_and_another_is_a_conflict() {
         assert_eq!(reason(&status), "MANIFEST_CONFLICT");
     }
     assert_eq!(dump(&server.database).await, before);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_never_joined_is_passed_over() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let phone = Device::named("alice");
+    let one = register(&clients, &phone).await;
+    let (lost, laptop) = (second(&phone, "lost"), second(&phone, "laptop"));
+    let two = following(&one, 2, &[&phone, &lost]);
+    let three = following(&two, 3, &[&phone, &laptop]);
+    let other_two = following(&one, 2, &[&phone]);
+    let before = dump(&server.database).await;
+    for not_the_chain in [vec![], vec![&other_two], vec![&two, &two], vec![&two, &other_two]] {
+        let refused = update_after(&clients, &not_the_chain, &three, &[&laptop]).await;
+        assert_eq!(reason(&refused.unwrap_err()), "MANIFEST_CONFLICT");
+    }
+    assert_eq!(dump(&server.database).await, before);
+    update_after(&clients, &[&two], &three, &[&laptop]).await.unwrap();
+    let token = laptop.sign_in(&clients).await;
+    assert_eq!(
+        account(&clients, &token, &phone).await.manifest,
+        Some(three.clone())
+    );
+    assert_eq!(
+        history(&clients, &token, &phone, 0).await,
+        [one.clone(), two.clone()]
+    );
+    // It is too late for the one that was passed over.
+    let late = update(&clients, &two, &[&lost]).await;
+    assert_eq!(reason(&late.unwrap_err()), "MANIFEST_CONFLICT");
+
+    // What the server has had is passed over as well.
+    let four = following(&three, 4, &[&phone]);
+    update_after(&clients, &[&two, &three], &four, &[]).await.unwrap();
+    update_after(&clients, &[&two, &three], &four, &[]).await.unwrap();
+    let token = phone.sign_in(&clients).await;
+    assert_eq!(history(&clients, &token, &phone, 0).await, [one, two, three]);
     server.stop().await;
 }
 

@@ -36,7 +36,20 @@ async fn bad_updates_are_refused() {
     let binding = |device: &Device| statement(device.binding(), &device.identity);
     let body = |manifest: SignedStatement, bindings: Vec<SignedStatement>| {
         let manifest = Some(manifest);
-        UpdateManifestRequest { manifest, bindings }.encode_to_vec()
+        let request = UpdateManifestRequest {
+            manifest,
+            bindings,
+            ..Default::default()
+        };
+        request.encode_to_vec()
+    };
+    let after = |skipped: Vec<SignedStatement>| {
+        let request = UpdateManifestRequest {
+            manifest: Some(statement(good.clone(), &alice.account)),
+            bindings: vec![binding(&laptop)],
+            skipped,
+        };
+        request.encode_to_vec()
     };
     let with = |change: &dyn Fn(&mut DeviceManifest)| {
         let mut manifest = good.clone();
@@ -112,6 +125,27 @@ async fn bad_updates_are_refused() {
             "another manifest before it",
             with(&|m| m.previous[0] ^= 1),
             conflict,
+        ),
+        (
+            "a manifest skipped that is not before it",
+            after(vec![signed()]),
+            conflict,
+        ),
+        (
+            "no statement skipped",
+            after(vec![SignedStatement::default()]),
+            invalid("skipped"),
+        ),
+        ("too many skipped", after(vec![signed(); 9]), too_large("skipped")),
+        (
+            "one skipped that another account signed",
+            after(vec![statement(good.clone(), &world.bob.account)]),
+            unsigned("skipped"),
+        ),
+        (
+            "another account's skipped",
+            after(vec![world.bob.registration().manifest.unwrap()]),
+            invalid("skipped"),
         ),
         ("no binding", body(signed(), Vec::new()), invalid("bindings")),
         (

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::model_channels::ModelChannels;
+use sha2::Digest as _;
 use sottovoce_crypto::statements::{
     AccessKeyHash, DeviceBinding, DeviceId, DeviceManifest, KemPrekey, Signed,
 };
@@ -204,15 +205,28 @@ impl ModelServer {
         Ok(Reply::Bundles(v1::FetchPrekeyBundlesResponse { bundles }))
     }
 
-    /// Takes up any newer manifest whose devices have all signed back.
+    /// Takes up the manifest that follows the newest, perhaps by others that were skipped, when its devices
+    /// have all signed back.
     pub(crate) fn update_manifest(&mut self, request: &v1::UpdateManifestRequest) -> Result<Reply, Refusal> {
         let conflict = Err(Refusal::Because(ErrorReason::ManifestConflict));
         let signed = request.manifest.clone().expect("a manifest");
         let manifest = manifest_in(&signed);
         let address = manifest.address.to_string();
         let account = self.accounts.get_mut(&address).expect("an account");
-        if manifest.version <= manifest_in(account.manifest.as_ref().expect("one")).version {
-            return conflict;
+        let newest = account.manifest.as_ref().expect("one").clone();
+        if newest == signed {
+            return Ok(Reply::ManifestTaken);
+        }
+        let had = request.skipped.iter().position(|skipped| *skipped == newest);
+        let between = &request.skipped[had.map_or(0, |had| had + 1)..];
+        let mut last = newest;
+        for next in between.iter().chain([&signed]) {
+            let (before, next) = (manifest_in(&last), (manifest_in(next), next));
+            let hash = <[u8; 32]>::from(sha2::Sha256::digest(&last.statement));
+            if next.0.version != before.version + 1 || next.0.previous != hash {
+                return conflict;
+            }
+            last = next.1.clone();
         }
         let known = account.bindings.iter().chain(&request.bindings);
         let bindings: Vec<_> = manifest

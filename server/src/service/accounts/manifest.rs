@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::config::Registration;
 use crate::fields;
+use crate::limits::MAX_SKIPPED_MANIFESTS;
 use crate::refusal::Refusal;
 use crate::store::{Admission, Judged, Register, RegisterRefusal, Standing, UpdateManifest, UpdateRefusal};
 
@@ -60,16 +61,38 @@ impl App {
         let manifest = manifest
             .verify(&account_key)
             .map_err(|_| fields::unsigned("manifest"))?;
-        if standing.judge(&manifest)? == Judged::Newest {
+        let skipped = read_skipped(&account_key, &manifest, &request.skipped)?;
+        if let Judged::Newest = standing.judge(&skipped, &manifest)? {
             return Ok(None);
         }
         let bindings = read_new_bindings(&account_key, &standing, &manifest, &request.bindings)?;
         Ok(Some(UpdateManifest {
             manifest,
+            skipped,
             bindings,
             max_manifests: self.limits.max_manifests,
         }))
     }
+}
+
+/// Manifests of the same account that came before this one.
+fn read_skipped(
+    account_key: &AccountKey,
+    manifest: &DeviceManifest,
+    skipped: &[SignedStatement],
+) -> Result<Vec<Verified<DeviceManifest>>, Refusal> {
+    if skipped.len() > MAX_SKIPPED_MANIFESTS {
+        return Err(Refusal::too_large("skipped", MAX_SKIPPED_MANIFESTS));
+    }
+    let read = skipped.iter().map(|skipped| {
+        let skipped = fields::signed::<DeviceManifest>(Some(skipped), "skipped")?;
+        if skipped.claimed().address != manifest.address {
+            return Err(Refusal::field("skipped"));
+        }
+        let verified = skipped.verify(account_key);
+        verified.map_err(|_| fields::unsigned("skipped"))
+    });
+    read.collect()
 }
 
 fn read_new_bindings(
