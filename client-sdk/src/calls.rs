@@ -68,6 +68,12 @@ impl Transport {
             Call::SendSealed(request) => answer(mailbox().send_sealed(by(request, token)))
                 .await
                 .map(Reply::Sent),
+            Call::SendBatch(request) => answer(mailbox().send_batch(by(request, token)))
+                .await
+                .map(Reply::SentBatch),
+            Call::CancelScheduled(request) => answer(mailbox().cancel_scheduled(by(request, token)))
+                .await
+                .map(|answer| Reply::Cancelled(answer.cancelled)),
             Call::Acknowledge(request) => answer(mailbox().acknowledge(by(request, token)))
                 .await
                 .map(|_| Reply::Acknowledged),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sottovoce_crypto::statements::{AccountKey, Address, DeviceId};
-use sottovoce_engine::{Body, Engine, Event, EventId, Input, MessageId};
+use sottovoce_engine::{Body, Delivery, Engine, Event, EventId, Input, MessageId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::calls::Caller;
@@ -156,7 +156,47 @@ impl Client {
     /// [`ClientError::Input`], and nothing is queued. After [`ClientError::Stopped`], or when the future is
     /// dropped before it is done, the message may be queued or not: its event tells.
     pub async fn send(&self, to: &Address, body: Body) -> Result<MessageId, ClientError> {
-        self.ask(|reply| Command::Send(to.clone(), body, reply)).await?
+        self.send_as(to, body, Delivery::default()).await
+    }
+
+    /// Queues a message that the server keeps until a time, Unix time in milliseconds, at most 6 days ahead,
+    /// and delivers then. Until then it can be [taken back](Self::cancel_scheduled). To its recipients, what is sent
+    /// after it and delivered before seems to follow a gap, until it comes. The server is told who sends it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_later(&self, to: &Address, body: Body, at_ms: u64) -> Result<MessageId, ClientError> {
+        self.send_as(to, body, Delivery::later(at_ms)).await
+    }
+
+    /// Queues a message that is not delivered any more when it has waited at the server for so long, in whole
+    /// seconds, at most 30 days. The next message then tells its recipients that one is missing.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_expiring(
+        &self,
+        to: &Address,
+        body: Body,
+        after: Duration,
+    ) -> Result<MessageId, ClientError> {
+        // Nothing would stand for no end; more than fits is too long in any case.
+        let after_s = u32::try_from(after.as_secs().max(1)).unwrap_or(u32::MAX);
+        self.send_as(to, body, Delivery::expiring(after_s)).await
+    }
+
+    /// Takes back what is to be [sent later](Self::send_later).
+    /// [`ScheduledCancelled`](crate::EventKind::ScheduledCancelled) tells whether that came in time.
+    ///
+    /// # Errors
+    /// [`ClientError::Input`] when no such message waits for its time.
+    pub async fn cancel_scheduled(&self, message: MessageId) -> Result<(), ClientError> {
+        self.tell(Input::CancelScheduled(message)).await
+    }
+
+    async fn send_as(&self, to: &Address, body: Body, delivery: Delivery) -> Result<MessageId, ClientError> {
+        self.ask(|reply| Command::Send(to.clone(), body, delivery, reply))
+            .await?
     }
 
     /// Tells the client that the app has dealt with an event, so that it does not come again.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::calls::Caller;
-use crate::link::Delivery;
+use crate::link::Incoming;
 use crate::transport::{Token, Transport};
 
 /// Calls made at one time; more wait here. Servers commonly let a connection make 100 calls at once, the
@@ -22,7 +22,7 @@ const RUNNING: usize = 64;
 pub(crate) struct Connection {
     transport: Transport,
     token: Token,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::Receiver<Incoming>,
     running: JoinSet<(CallId, Result<Reply, Refusal>)>,
     /// Where calls that were told to wait say so.
     limited: (mpsc::Sender<Duration>, mpsc::Receiver<Duration>),
@@ -38,11 +38,11 @@ pub(crate) enum Happened {
     /// The server wants to be called less: some calls wait for so long.
     RateLimited(Duration),
     /// The stream brought something.
-    Delivered(Delivery),
+    Delivered(Incoming),
 }
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, token: Token, deliveries: mpsc::Receiver<Delivery>) -> Self {
+    pub(crate) fn new(transport: Transport, token: Token, deliveries: mpsc::Receiver<Incoming>) -> Self {
         Self {
             transport,
             token,
@@ -172,7 +172,7 @@ mod tests {
             (connection.running.len(), connection.waiting.len()),
             (RUNNING, 10)
         );
-        stream.send(Delivery::QueueEmpty).await.unwrap();
+        stream.send(Incoming::QueueEmpty).await.unwrap();
         let nothing = tokio::time::timeout(Duration::from_millis(100), connection.next()).await;
         assert!(nothing.is_err(), "nobody was answered and nothing may be read");
 

@@ -11,7 +11,7 @@ use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use sottovoce_crypto::AccountMaterial;
 use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, Role};
-use sottovoce_engine::{Body, Engine, Event, Input, InputError, MessageId, Outputs};
+use sottovoce_engine::{Body, Delivery, Engine, Event, Input, InputError, MessageId, Outputs};
 use sottovoce_proto::v1;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use crate::calls::Caller;
 use crate::connection::{Connection, Happened};
 use crate::error::ClientError;
-use crate::link::{self, Delivery, LinkEvent};
+use crate::link::{self, Incoming, LinkEvent};
 use crate::status::Status;
 use crate::store::Store;
 use crate::transport::{Token, Transport};
@@ -29,7 +29,12 @@ const TICK: Duration = Duration::from_secs(5);
 
 /// What the app asks, and where the answer goes.
 pub(crate) enum Command {
-    Send(Address, Body, oneshot::Sender<Result<MessageId, ClientError>>),
+    Send(
+        Address,
+        Body,
+        Delivery,
+        oneshot::Sender<Result<MessageId, ClientError>>,
+    ),
     /// Something for the engine to deal with.
     Tell(Input, oneshot::Sender<Result<(), ClientError>>),
     TrustedAccountKey(Address, oneshot::Sender<Option<AccountKey>>),
@@ -140,8 +145,9 @@ impl Driver {
 
     async fn command(&mut self, command: Command, online: &mut Online) -> Result<(), StoreFailed> {
         match command {
-            Command::Send(to, body, reply) => {
-                let queued = self.engine.send(now_ms(), &mut UnwrapErr(SysRng), &to, body);
+            Command::Send(to, body, delivery, reply) => {
+                let rng = &mut UnwrapErr(SysRng);
+                let queued = self.engine.send_as(now_ms(), rng, &to, body, delivery);
                 self.named(queued, reply, online).await?;
             }
             Command::Tell(input, reply) => self.answer(input, reply, online).await?,
@@ -251,13 +257,13 @@ impl Driver {
                 self.input(Input::Answered { call, answer }, online).await?;
             }
             Happened::RateLimited(wait) => online.limited = Some(wait),
-            Happened::Delivered(Delivery::Envelope(envelope)) => {
+            Happened::Delivered(Incoming::Envelope(envelope)) => {
                 self.input(Input::Delivered(envelope), online).await?;
             }
-            Happened::Delivered(Delivery::PrekeysLow(left)) => {
+            Happened::Delivered(Incoming::PrekeysLow(left)) => {
                 self.input(Input::PrekeysLow(left), online).await?;
             }
-            Happened::Delivered(Delivery::QueueEmpty) => online.mailbox_emptied = true,
+            Happened::Delivered(Incoming::QueueEmpty) => online.mailbox_emptied = true,
         }
         let status = match online.limited {
             Some(wait) => Status::RateLimited(wait),

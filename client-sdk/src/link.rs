@@ -42,7 +42,7 @@ pub(crate) enum LinkEvent {
         oneshot::Sender<v1::CompleteAuthenticationRequest>,
     ),
     /// Signed in, and the stream is open. The link is broken on purpose by closing the receiver.
-    Up(Token, mpsc::Receiver<Delivery>),
+    Up(Token, mpsc::Receiver<Incoming>),
     /// A refresh token was used a second time, says the server.
     TokenReused,
     /// The link is broken, and how it stands; it is being mended, as far as that may be.
@@ -50,7 +50,7 @@ pub(crate) enum LinkEvent {
 }
 
 /// What the stream brings.
-pub(crate) enum Delivery {
+pub(crate) enum Incoming {
     /// An envelope came.
     Envelope(v1::Envelope),
     /// Everything that had been waiting has come.
@@ -227,7 +227,7 @@ impl Link {
 
 async fn deliver(
     mut stream: tonic::Streaming<v1::SubscribeResponse>,
-    deliveries: &mpsc::Sender<Delivery>,
+    deliveries: &mpsc::Sender<Incoming>,
 ) -> Broken {
     loop {
         let message = tokio::select! {
@@ -236,9 +236,9 @@ async fn deliver(
         };
         let delivery = match message {
             Ok(Some(response)) => match response.event {
-                Some(Event::Envelope(envelope)) => Delivery::Envelope(envelope),
-                Some(Event::QueueEmpty(_)) => Delivery::QueueEmpty,
-                Some(Event::PrekeysLow(low)) => Delivery::PrekeysLow(PrekeysLeft {
+                Some(Event::Envelope(envelope)) => Incoming::Envelope(envelope),
+                Some(Event::QueueEmpty(_)) => Incoming::QueueEmpty,
+                Some(Event::PrekeysLow(low)) => Incoming::PrekeysLow(PrekeysLeft {
                     one_time: low.one_time_remaining,
                     one_time_kem: low.one_time_kem_remaining,
                 }),

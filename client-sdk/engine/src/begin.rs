@@ -21,6 +21,7 @@ use crate::peers::Peer;
 use crate::post::Post;
 use crate::records::{RecordError, split_key};
 use crate::renew::Renewals;
+use crate::scheduled::Scheduled;
 
 impl Engine {
     /// Makes a new account and its first device. The outputs hold the records of the new engine and must
@@ -120,6 +121,10 @@ impl Engine {
                 ("session", rest) => engine.sessions.load(rest, value, &records)?,
                 ("skipped-key", rest) => held_session::check_belongs(rest, &records)?,
                 ("outbox", _) => engine.outbox.load(value)?,
+                ("scheduled", number) => {
+                    let number = number.parse().map_err(|_| RecordError)?;
+                    engine.scheduled.insert(number, Scheduled::from_record(value)?);
+                }
                 ("seen", slot) => engine.inbox.load(slot, value)?,
                 ("channel", _) => {
                     let channel = Channel::from_record(value, &records)?;

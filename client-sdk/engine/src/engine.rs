@@ -11,8 +11,10 @@ use sottovoce_crypto::{AccountMaterial, LinkingOffer};
 use sottovoce_proto::v1;
 
 use crate::access::OwnAccess;
+use crate::batch;
 use crate::channels::Channel;
 use crate::counters::Counters;
+use crate::delivery::Delivery;
 use crate::error::InputError;
 use crate::event::{Event, EventId, EventKind, MessageId};
 use crate::inbox::Inbox;
@@ -22,6 +24,7 @@ use crate::own::Own;
 use crate::peers::Peer;
 use crate::prekeys::Prekeys;
 use crate::renew::Renewals;
+use crate::scheduled::AllScheduled;
 use crate::sessions::Sessions;
 use crate::turn::{Purpose, Turn, event_key};
 use crate::wire;
@@ -50,6 +53,10 @@ pub struct Engine {
     pub(crate) access: Option<OwnAccess>,
     /// Addresses the user wants nothing to do with.
     pub(crate) blocked: BTreeSet<Address>,
+    /// What waits at the server for its time, by its number in the outbox.
+    pub(crate) scheduled: AllScheduled,
+    /// Whether the server has refused several messages in one call, on this connection.
+    pub(crate) one_by_one: bool,
     /// A device to link once the server has what was signed before. Not kept: an offer is good for minutes.
     pub(crate) offered: Option<Box<LinkingOffer>>,
     /// When changed account keys were last looked at again, Unix time in milliseconds.
@@ -66,7 +73,8 @@ impl Engine {
     /// [`InputError`] when the app asks for something that cannot be; the engine is then as it was.
     pub fn handle(&mut self, now: u64, rng: &mut dyn CryptoRng, input: Input) -> Result<Outputs, InputError> {
         self.turn(now, rng, |engine, turn| match input {
-            Input::Send { to, body } => engine.queue(&to, body, turn).map(|_| ()),
+            Input::Send { to, body } => engine.queue(&to, body, Delivery::default(), turn).map(|_| ()),
+            Input::CancelScheduled(message_id) => engine.cancel_scheduled(message_id, turn),
             Input::AcknowledgeEvent(id) => {
                 engine.acknowledge_event(id, turn);
                 Ok(())
@@ -110,6 +118,7 @@ impl Engine {
                 engine.look_at_own(turn);
                 engine.look_at_channels(turn);
                 engine.drive_channels(turn);
+                engine.drive_cancellations(turn);
                 engine.drive_outbox(turn);
                 Ok(())
             }
@@ -137,6 +146,7 @@ impl Engine {
                     engine.drive_channels(turn);
                     engine.sessions.maintain(turn);
                     engine.look_again(turn);
+                    engine.drive_cancellations(turn);
                     engine.drive_outbox(turn);
                     engine.drive_inbox(turn);
                     engine.inbox.resume_acknowledging();
@@ -157,9 +167,24 @@ impl Engine {
         to: &Address,
         body: crate::Body,
     ) -> Result<(MessageId, Outputs), InputError> {
+        self.send_as(now, rng, to, body, Delivery::default())
+    }
+
+    /// Queues a message that is to be delivered in another way than at once, and names it.
+    ///
+    /// # Errors
+    /// [`InputError`] when the message cannot be sent as it is; nothing is queued then.
+    pub fn send_as(
+        &mut self,
+        now: u64,
+        rng: &mut dyn CryptoRng,
+        to: &Address,
+        body: crate::Body,
+        delivery: Delivery,
+    ) -> Result<(MessageId, Outputs), InputError> {
         let mut queued = None;
         let outputs = self.turn(now, rng, |engine, turn| {
-            queued = Some(engine.queue(to, body, turn)?);
+            queued = Some(engine.queue(to, body, delivery, turn)?);
             Ok(())
         })?;
         Ok((queued.ok_or(InputError::Internal)?, outputs))
@@ -327,6 +352,8 @@ impl Engine {
             channels: BTreeMap::new(),
             access: None,
             blocked: BTreeSet::new(),
+            scheduled: AllScheduled::new(),
+            one_by_one: false,
             offered: None,
             looked_again_at: 0,
             counters,
@@ -352,7 +379,12 @@ impl Engine {
             self.counters = turn.counters;
         }
         let mut outputs = turn.out;
-        for (purpose, call) in turn.calls {
+        let calls = if self.one_by_one {
+            turn.calls
+        } else {
+            batch::batched(turn.calls)
+        };
+        for (purpose, call) in calls {
             self.last_call += 1;
             let id = CallId(self.last_call);
             self.in_flight.insert(id, purpose);
@@ -367,6 +399,7 @@ impl Engine {
     fn disconnected(&mut self) {
         self.online = false;
         self.in_flight.clear();
+        self.one_by_one = false;
         self.busy.clear();
         self.fetching.clear();
         self.channels.values_mut().for_each(Channel::disconnected);
@@ -388,6 +421,8 @@ impl Engine {
                 self.renewal_answered(&to, device_id, &presented, answer, turn);
             }
             (Purpose::Send(to), answer) => self.send_answered(&to, answer, turn),
+            (Purpose::Batch(to), answer) => self.batch_answered(&to, answer, turn),
+            (Purpose::Cancel(number), answer) => self.cancel_answered(number, &answer, turn),
             (Purpose::Publish(publication), Ok(Reply::PrekeysLeft(left))) => {
                 self.prekeys.mark_published(&publication, turn);
                 self.prekeys_left(left, turn);
@@ -417,6 +452,9 @@ impl Engine {
 
     /// Answers to calls about this account are not waited for any more.
     pub(crate) fn abandon_calls(&mut self, address: &Address) {
+        self.in_flight
+            .values_mut()
+            .for_each(|purpose| purpose.leave_out(address));
         self.in_flight.retain(|_, purpose| !purpose.concerns(address));
         self.busy.remove(address);
         self.fetching.remove(address);

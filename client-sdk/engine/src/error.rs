@@ -13,6 +13,12 @@ pub enum InputError {
     /// The recipient is this account itself, which has no other device.
     #[error("a message cannot be sent to oneself")]
     ToOneself,
+    /// The message is to be delivered more than 6 days ahead, or to wait for more than 30.
+    #[error("a message can be delivered at most 6 days ahead, and wait for at most 30")]
+    DeliveryTime,
+    /// There is no such message that waits for its time.
+    #[error("no such message waits for its time")]
+    NotScheduled,
     /// The app's user has blocked the recipient.
     #[error("the recipient is blocked")]
     Blocked,

@@ -112,6 +112,15 @@ pub enum EventKind {
         /// Why.
         reason: SendFailure,
     },
+    /// A message that was to be delivered later has been taken back, if that came in time.
+    ScheduledCancelled {
+        /// Whom it was to.
+        to: Address,
+        /// Which message.
+        message_id: MessageId,
+        /// Whether it will never be delivered. Otherwise it may have been.
+        in_time: bool,
+    },
     /// Messages of a sender have not come, and later ones have: lost, withheld or still on their way.
     MessagesMissing {
         /// Whose.

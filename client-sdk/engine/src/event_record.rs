@@ -92,6 +92,16 @@ impl EventKind {
             ]),
             Self::PostSent { channel, message_id } => pack(&[&[23], channel.as_bytes(), &message_id.0]),
             Self::PostFailed { channel, message_id } => pack(&[&[24], channel.as_bytes(), &message_id.0]),
+            Self::ScheduledCancelled {
+                to,
+                message_id,
+                in_time,
+            } => pack(&[
+                &[25],
+                to.as_str().as_bytes(),
+                &message_id.0,
+                &[u8::from(*in_time)],
+            ]),
         }
     }
 
@@ -210,6 +220,11 @@ impl EventKind {
                 channel: channel_of(channel)?,
                 message_id: MessageId(id16(message_id)?),
             }),
+            ([25], [to, message_id, [in_time]]) => Ok(Self::ScheduledCancelled {
+                to: address(to)?,
+                message_id: MessageId(id16(message_id)?),
+                in_time: *in_time != 0,
+            }),
             _ => Err(RecordError),
         }
     }
@@ -268,6 +283,11 @@ mod tests {
                 from: alice.clone(),
                 device_id,
                 count: 3,
+            },
+            EventKind::ScheduledCancelled {
+                to: alice.clone(),
+                message_id,
+                in_time: true,
             },
             EventKind::Unreadable {
                 from: "?".into(),

@@ -7,7 +7,7 @@ use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, DeviceId, Ros
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
-use crate::event::{Body, Event, EventId};
+use crate::event::{Body, Event, EventId, MessageId};
 
 /// Something that happened, for the engine to deal with.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum Input {
         /// What.
         body: Body,
     },
+    /// The app wants a message back that is to be delivered later.
+    CancelScheduled(MessageId),
     /// The app has dealt with an event and need not see it again.
     AcknowledgeEvent(EventId),
     /// The app's user has looked at a changed account key and takes it for genuine.
@@ -129,6 +131,10 @@ pub enum Call {
     Send(v1::SendRequest),
     /// `MailboxService.SendSealed`
     SendSealed(v1::SendSealedRequest),
+    /// `MailboxService.SendBatch`
+    SendBatch(v1::SendBatchRequest),
+    /// `MailboxService.CancelScheduled`
+    CancelScheduled(v1::CancelScheduledRequest),
     /// `MailboxService.Acknowledge`
     Acknowledge(v1::AcknowledgeRequest),
 }
@@ -189,6 +195,10 @@ pub enum Reply {
     Posted,
     /// To [`Call::Send`] and [`Call::SendSealed`].
     Sent(v1::SendResponse),
+    /// To [`Call::SendBatch`].
+    SentBatch(v1::SendBatchResponse),
+    /// To [`Call::CancelScheduled`]: whether there was something to take back.
+    Cancelled(bool),
     /// To [`Call::Acknowledge`].
     Acknowledged,
 }

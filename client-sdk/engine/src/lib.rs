@@ -32,12 +32,14 @@
 mod access;
 mod accounts;
 mod arrived;
+mod batch;
 mod begin;
 mod channel_entries;
 mod channel_roster;
 mod channels;
 mod codec;
 mod counters;
+mod delivery;
 mod engine;
 mod error;
 mod event;
@@ -59,6 +61,7 @@ mod records;
 mod renew;
 mod replays;
 mod said;
+mod scheduled;
 mod sealing;
 mod send;
 mod sessions;
@@ -66,6 +69,7 @@ mod turn;
 mod wire;
 
 pub use codec::MAX_BODY_LEN;
+pub use delivery::Delivery;
 pub use engine::Engine;
 pub use error::InputError;
 pub use event::{

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use sottovoce_crypto::statements::{Address, ChannelId};
 use zeroize::Zeroizing;
 
+use crate::delivery::Delivery;
 use crate::event::MessageId;
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
 use crate::said::Said;
@@ -24,6 +25,9 @@ pub(crate) struct Outgoing {
     pub(crate) client_message_id: [u8; 16],
     pub(crate) queued_at_ms: u64,
     pub(crate) said: Said,
+    pub(crate) delivery: Delivery,
+    /// Whether it is to be taken back as soon as the server has it.
+    pub(crate) cancelled: bool,
     /// The encrypted request, once made.
     pub(crate) encrypted: Option<Encrypted>,
     /// How often the server has found it encrypted for the wrong devices, since the engine was loaded.
@@ -40,8 +44,18 @@ impl Outgoing {
             client_message_id: turn.random_id(),
             queued_at_ms: turn.now,
             said,
+            delivery: Delivery::default(),
+            cancelled: false,
             encrypted: None,
             mismatches: 0,
+        }
+    }
+
+    /// The name the app knows it by: that of a copy is its original's.
+    pub(crate) fn shown_as(&self) -> MessageId {
+        match &self.said {
+            Said::Copy { message_id, .. } => *message_id,
+            _ => self.message_id,
         }
     }
 
@@ -60,6 +74,8 @@ impl Outgoing {
             &self.said.to_bytes(),
             &open,
             &sealed,
+            &self.delivery.to_bytes(),
+            &[u8::from(self.cancelled)],
         ])
     }
 
@@ -73,15 +89,16 @@ impl Outgoing {
             queued_at_ms,
             said,
             open,
-            // Absent in records from before there were sealed messages.
+            // Absent in records from before there were sealed messages, and then scheduled ones.
             rest @ ..,
         ] = fields.as_slice()
         else {
             return Err(RecordError);
         };
-        let sealed = match rest {
-            [] => &[],
-            [sealed] => *sealed,
+        let (sealed, delivery, cancelled) = match rest {
+            [] => (&[][..], Delivery::default(), false),
+            [sealed] => (*sealed, Delivery::default(), false),
+            [sealed, delivery, [cancelled]] => (*sealed, Delivery::from_bytes(delivery)?, *cancelled != 0),
             _ => return Err(RecordError),
         };
         Ok(Self {
@@ -91,6 +108,8 @@ impl Outgoing {
             client_message_id: id16(client_message_id)?,
             queued_at_ms: u64_of(queued_at_ms)?,
             said: Said::from_bytes(said)?,
+            delivery,
+            cancelled,
             encrypted: Encrypted::from_fields(open, sealed)?,
             mismatches: 0,
         })
@@ -131,6 +150,24 @@ impl Outbox {
             self.0.remove(to);
         }
         message
+    }
+
+    /// Takes out what goes by this name and waits for its time, or notes that it is not wanted any more
+    /// where it may be on its way; gives all of it.
+    pub(crate) fn cancel(&mut self, message_id: MessageId) -> Vec<Outgoing> {
+        let mut cancelled = Vec::new();
+        self.0.retain(|_, queue| {
+            queue.retain_mut(|message| {
+                if message.shown_as() != message_id || !message.delivery.is_scheduled() {
+                    return true;
+                }
+                message.cancelled = true;
+                cancelled.push(message.clone());
+                message.encrypted.is_some()
+            });
+            !queue.is_empty()
+        });
+        cancelled
     }
 
     pub(crate) fn load(&mut self, bytes: &[u8]) -> Result<(), RecordError> {

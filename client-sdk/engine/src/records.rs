@@ -16,6 +16,7 @@
 //! | `session/<address>/<device>/<digest>` | one session with a peer's device, without skipped keys |
 //! | `skipped-key/<address>/<device>/<digest>/<key>` | one skipped key of that session |
 //! | `outbox/<number>` | a message not yet taken by the server |
+//! | `scheduled/<number>` | a message that the server has and delivers later |
 //! | `seen/<slot>` | the id of an envelope already dealt with |
 //! | `channel/<id>` | a channel: its roster, what is open about it, an entry of ours on its way |
 //! | `sender-key/<channel>` | our sender key for a channel, and who has it |

@@ -10,12 +10,15 @@ use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_proto::v1;
 
 use crate::codec;
+use crate::delivery::Delivery;
 use crate::engine::Engine;
 use crate::error::InputError;
 use crate::event::{Body, EventKind, MessageId, SendFailure};
 use crate::io::{Call, Refusal, Reply};
 use crate::outbox::{OUTBOX_LIMIT, Outgoing};
+use crate::peers::Peer;
 use crate::said::Said;
+use crate::scheduled::SCHEDULED_LIMIT;
 use crate::sealing::Encrypted;
 use crate::turn::{Presented, Purpose, Turn};
 use crate::wire::BundleRefused;
@@ -28,29 +31,34 @@ impl Engine {
         &mut self,
         to: &Address,
         body: Body,
+        delivery: Delivery,
         turn: &mut Turn<'_>,
     ) -> Result<MessageId, InputError> {
         codec::check_body(&body)?;
+        delivery.check(turn.now)?;
         if *to == self.own.party.address {
             return Err(InputError::ToOneself);
         }
         if self.blocked.contains(to) {
             return Err(InputError::Blocked);
         }
-        if self.outbox.len() >= OUTBOX_LIMIT {
+        let scheduled = delivery.is_scheduled() && self.scheduled.len() >= SCHEDULED_LIMIT;
+        if scheduled || self.outbox.len() >= OUTBOX_LIMIT {
             return Err(InputError::OutboxFull);
         }
         if self.app_is_behind(turn) {
             return Err(InputError::EventsUnacknowledged);
         }
-        let message = Outgoing::new(to, Said::App(body.clone()), turn);
+        let mut message = Outgoing::new(to, Said::App(body.clone()), turn);
+        message.delivery = delivery;
         let message_id = message.message_id;
         self.push(message, turn);
         if self.has_other_devices() {
             let own = self.own.party.address.clone();
             let (to, body) = (to.clone(), body);
             let copy = Said::Copy { to, message_id, body };
-            let copy = Outgoing::new(&own, copy, turn);
+            let mut copy = Outgoing::new(&own, copy, turn);
+            copy.delivery = delivery;
             self.push(copy, turn);
         }
         Ok(message_id)
@@ -132,23 +140,23 @@ impl Engine {
         };
         let (recipient, client_message_id) = (to.to_string(), message.client_message_id.to_vec());
         let manifest_version = peer.account.manifest().version;
-        let access_key = peer.presented().to_field();
-        let encrypted = if access_key.is_empty() {
+        let delivery = message.delivery.to_field();
+        let encrypted = if goes_sealed(message, peer) {
+            Encrypted::Sealed(v1::SendSealedRequest {
+                recipient,
+                access_key: peer.presented().to_field(),
+                client_message_id,
+                messages,
+                manifest_version,
+                delivery,
+            })
+        } else {
             Encrypted::Open(v1::SendRequest {
                 recipient,
                 client_message_id,
                 messages,
                 manifest_version,
-                ..Default::default()
-            })
-        } else {
-            Encrypted::Sealed(v1::SendSealedRequest {
-                recipient,
-                access_key,
-                client_message_id,
-                messages,
-                manifest_version,
-                ..Default::default()
+                delivery,
             })
         };
         message.encrypted = Some(encrypted.clone());
@@ -174,7 +182,7 @@ impl Engine {
                 (them, plaintext)
             })
             .collect();
-        let sealed = peer.access_key.is_some();
+        let sealed = goes_sealed(message, peer);
         let mut messages = Vec::new();
         for (them, plaintext) in plaintexts {
             let ciphertext = self.sessions.encrypt(&them, &plaintext, turn)?.ok()?;
@@ -300,6 +308,7 @@ impl Engine {
             peer.persist(turn);
         }
         self.key_gone_out(&message.said, turn);
+        self.note_scheduled(&message, turn);
         if message.said.is_the_apps() {
             turn.event(EventKind::MessageSent {
                 to: to.clone(),
@@ -356,4 +365,10 @@ impl Engine {
             turn.put(message.key(), message.to_record());
         }
     }
+}
+
+/// Whether the server is not told who it is from. What waits for its time is known by its sender, who alone
+/// may take it back.
+fn goes_sealed(message: &Outgoing, peer: &Peer) -> bool {
+    peer.access_key.is_some() && !message.delivery.is_scheduled()
 }

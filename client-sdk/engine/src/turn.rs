@@ -32,6 +32,11 @@ pub(crate) enum Purpose {
     Renewal(Address, DeviceId, Presented),
     /// To send the head of the outbox for an account.
     Send(Address),
+    /// To send the heads of the outbox for these accounts, in this order; nobody in place of one that is not
+    /// waited for any more.
+    Batch(Vec<Option<Address>>),
+    /// To take back what waits at the server.
+    Cancel(u64),
     /// To publish these prekeys.
     Publish(Publication),
     /// To learn how many one-time prekeys are left.
@@ -117,14 +122,25 @@ pub(crate) fn event_key(id: EventId) -> String {
 }
 
 impl Purpose {
-    /// Whether the answer is about this account.
+    /// Takes this account out of what the answer is about, where it is about others as well.
+    pub(crate) fn leave_out(&mut self, address: &Address) {
+        if let Self::Batch(to) = self {
+            for of in to.iter_mut().filter(|of| of.as_ref() == Some(address)) {
+                *of = None;
+            }
+        }
+    }
+
+    /// Whether the answer is about this account alone.
     pub(crate) fn concerns(&self, address: &Address) -> bool {
         match self {
             Self::Account(of, _) | Self::Bundles(of, ..) | Self::Renewal(of, ..) | Self::Send(of) => {
                 of == address
             }
+            Self::Batch(_) => false,
             Self::Channels | Self::Channel(..) => false,
             Self::Publish(_)
+            | Self::Cancel(_)
             | Self::Count
             | Self::AccessKey(_)
             | Self::Grant

@@ -29,6 +29,12 @@ pub(crate) struct ModelServer {
     pub(crate) last_post: Option<v1::Envelope>,
     /// Grants left, by the device they are for.
     pub(crate) grants: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How many batches were taken.
+    pub(crate) batches: usize,
+    /// Every batch is refused for this.
+    pub(crate) refuse_batches: Option<ErrorReason>,
+    /// What waits for its time: of whom, under which id, for whom, and when.
+    pub(crate) scheduled: Vec<(DeviceId, Vec<u8>, DeviceId, v1::Envelope, u64)>,
     sealed_receipts: BTreeMap<(Vec<u8>, Vec<u8>), (v1::SendSealedRequest, v1::SendResponse)>,
 }
 
@@ -71,6 +77,16 @@ impl ModelServer {
     pub(crate) fn stream_begins(&mut self, device_id: DeviceId) {
         if let Some(device) = self.devices.get_mut(&device_id) {
             device.delivered = 0;
+        }
+    }
+
+    /// Delivers what has waited for its time.
+    pub(crate) fn release(&mut self, now: u64) {
+        let all = std::mem::take(&mut self.scheduled);
+        let (due, waiting) = all.into_iter().partition(|(.., due)| *due <= now);
+        self.scheduled = waiting;
+        for (_, _, device_id, envelope, _) in due {
+            self.inject(device_id, envelope);
         }
     }
 
@@ -141,6 +157,35 @@ impl ModelServer {
             }
             Call::FetchPrekeyBundles(request) => self.bundles(&request),
             Call::Send(request) => self.send(caller, now, request),
+            Call::SendBatch(request) => {
+                if let Some(reason) = self.refuse_batches {
+                    return Err(Refusal::Because(reason));
+                }
+                self.batches += 1;
+                let results = request.sends.into_iter().map(|send| {
+                    let client_message_id = send.client_message_id.clone();
+                    let outcome = match self.send(caller, now, send) {
+                        Ok(Reply::Sent(receipt)) => v1::send_result::Outcome::Taken(receipt),
+                        Err(Refusal::Because(reason)) => v1::send_result::Outcome::Refused(v1::Refused {
+                            reason: reason.into(),
+                            ..Default::default()
+                        }),
+                        other => panic!("no answer to a send: {other:?}"),
+                    };
+                    v1::SendResult {
+                        client_message_id,
+                        outcome: Some(outcome),
+                    }
+                });
+                let results = results.collect();
+                Ok(Reply::SentBatch(v1::SendBatchResponse { results }))
+            }
+            Call::CancelScheduled(request) => {
+                let before = self.scheduled.len();
+                self.scheduled
+                    .retain(|(of, id, ..)| *of != caller || *id != request.client_message_id);
+                Ok(Reply::Cancelled(self.scheduled.len() < before))
+            }
             Call::Acknowledge(request) => {
                 let device = self.devices.get_mut(&caller).expect("a known device");
                 for id in request.envelope_ids {
@@ -364,7 +409,14 @@ impl ModelServer {
                 received_at_ms: now,
                 ..Default::default()
             };
-            self.inject(device_id, envelope);
+            let due = request.delivery.map_or(0, |delivery| delivery.deliver_after_ms);
+            match sender {
+                Some(sender) if due > now => {
+                    let id = request.client_message_id.clone();
+                    self.scheduled.push((sender, id, device_id, envelope, due));
+                }
+                _ => self.inject(device_id, envelope),
+            }
         }
         let receipt = v1::SendResponse {
             receipt_id: self.id(),
