@@ -73,7 +73,7 @@ impl Client {
         address: &Address,
         invite: Option<&str>,
     ) -> Result<(Self, Events), RegisterError> {
-        let transport = Transport::new(&config.server, config.roots.as_ref())?;
+        let transport = Transport::of(&config)?;
         let mut store = Store::open(&config.store, &config.key).await?;
         let engine = match registered(&mut store, &transport, address, invite).await {
             Ok(engine) => engine,
@@ -88,7 +88,7 @@ impl Client {
     /// # Errors
     /// [`OpenError`], and nothing is changed.
     pub async fn open(config: Config) -> Result<(Self, Events), OpenError> {
-        let transport = Transport::new(&config.server, config.roots.as_ref())?;
+        let transport = Transport::of(&config)?;
         let mut store = Store::open(&config.store, &config.key).await?;
         match load(&mut store).await {
             Ok(Some(mut engine)) if engine.registration().is_none() => {

@@ -17,6 +17,20 @@ pub struct Config {
     pub store: PathBuf,
     /// What the file is sealed with.
     pub key: StoreKey,
+    /// How the client listens to the server.
+    pub streaming: Streaming,
+}
+
+/// How a client listens to its server while it is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streaming {
+    /// The server streams what comes, and what goes out goes in calls of its own. Works through every proxy
+    /// that speaks HTTP/2, and as browsers do it.
+    #[default]
+    OneWay,
+    /// Messages by name and acknowledgements go out on the same stream that brings what comes: less for
+    /// both sides to do with each.
+    BothWays,
 }
 
 /// Certificates of those who vouch for servers (RFC 5280, "trust anchors").

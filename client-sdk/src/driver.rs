@@ -19,7 +19,8 @@ use tokio::time::MissedTickBehavior;
 use crate::calls::Caller;
 use crate::connection::{Connection, Happened};
 use crate::error::ClientError;
-use crate::link::{self, Incoming, LinkEvent};
+use crate::link::{self, LinkEvent};
+use crate::mailbox_stream::Incoming;
 use crate::status::Status;
 use crate::store::Store;
 use crate::transport::{Token, Transport};
@@ -234,8 +235,9 @@ impl Driver {
                 }
                 Ok(())
             }
-            LinkEvent::Up(token, deliveries) => {
-                online.connection = Some(Connection::new(self.transport.clone(), token, deliveries));
+            LinkEvent::Up(token, deliveries, frames) => {
+                let transport = self.transport.clone();
+                online.connection = Some(Connection::new(transport, token, deliveries, frames));
                 show(&self.status, Status::Online);
                 self.input(Input::Connected, online).await
             }
@@ -264,6 +266,8 @@ impl Driver {
                 self.input(Input::PrekeysLow(left), online).await?;
             }
             Happened::Delivered(Incoming::QueueEmpty) => online.mailbox_emptied = true,
+            // The connection knows whose answer it is, and tells that instead.
+            Happened::Delivered(Incoming::Result(_)) => {}
         }
         let status = match online.limited {
             Some(wait) => Status::RateLimited(wait),

@@ -51,7 +51,7 @@ impl Linking {
     /// # Errors
     /// [`OpenError`] when the server's URL is not one.
     pub fn begin(config: Config) -> Result<Self, OpenError> {
-        let transport = Transport::new(&config.server, config.roots.as_ref())?;
+        let transport = Transport::of(&config)?;
         let rng = &mut UnwrapErr(SysRng);
         let identity = IdentityKeyPair::generate(rng);
         let device_id = random_id(rng);
@@ -141,7 +141,7 @@ impl Client {
         address: &Address,
         code: &RecoveryCode,
     ) -> Result<(Self, Events), JoinError> {
-        let transport = Transport::new(&config.server, config.roots.as_ref())?;
+        let transport = Transport::of(&config)?;
         let blob = transport
             .fetch_recovery_blob(address, &code.fetch_token(address))
             .await

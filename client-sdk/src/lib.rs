@@ -16,13 +16,14 @@
 //! # }).await?;
 //! # let url = format!("http://{}", server.local_addr());
 //! # tokio::spawn(server.serve(std::future::pending::<()>()));
-//! use sottovoce::{Address, Client, Config, EventKind, StoreKey};
+//! use sottovoce::{Address, Client, Config, EventKind, StoreKey, Streaming};
 //!
 //! let config = |name: &str| Config {
 //!     server: url.clone(),
 //!     roots: None, // for https: whom the system believes
 //!     store: dir.path().join(name),
 //!     key: StoreKey::passphrase("correct horse battery staple"),
+//!     streaming: Streaming::OneWay,
 //! };
 //! let (alice, mut to_alice) = Client::register(config("alice"), &Address::parse("alice@localhost")?).await?;
 //! let (bob, mut to_bob) = Client::register(config("bob"), &Address::parse("bob@localhost")?).await?;
@@ -57,6 +58,7 @@ mod driver;
 mod error;
 mod joining;
 mod link;
+mod mailbox_stream;
 mod register;
 mod server_info;
 mod sessions;
@@ -66,7 +68,7 @@ mod transport;
 
 pub use attachments::{Attachment, AttachmentError, DownloadError, SealError, SealedAttachment, UploadError};
 pub use client::{Client, Events};
-pub use config::{Config, Roots, StoreKey};
+pub use config::{Config, Roots, StoreKey, Streaming};
 pub use devices::{Device, PastManifest};
 pub use error::{ClientError, JoinError, OpenError, RegisterError};
 pub use joining::{Granted, Linking};

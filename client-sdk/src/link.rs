@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use sottovoce_engine::{PrekeysLeft, Refusal};
-use sottovoce_proto::v1::subscribe_response::Event;
+use sottovoce_engine::Refusal;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::auth::{RefreshToken, Tokens};
 use crate::backoff::Backoff;
+use crate::mailbox_stream::{Frames, Incoming, MailboxStream};
 use crate::status::Status;
 use crate::transport::{Refused, Token, Transport};
 
@@ -41,22 +41,13 @@ pub(crate) enum LinkEvent {
         v1::BeginAuthenticationResponse,
         oneshot::Sender<v1::CompleteAuthenticationRequest>,
     ),
-    /// Signed in, and the stream is open. The link is broken on purpose by closing the receiver.
-    Up(Token, mpsc::Receiver<Incoming>),
+    /// Signed in, and the stream is open, perhaps both ways. The link is broken on purpose by closing the
+    /// receiver.
+    Up(Token, mpsc::Receiver<Incoming>, Option<Frames>),
     /// A refresh token was used a second time, says the server.
     TokenReused,
     /// The link is broken, and how it stands; it is being mended, as far as that may be.
     Down(Status),
-}
-
-/// What the stream brings.
-pub(crate) enum Incoming {
-    /// An envelope came.
-    Envelope(v1::Envelope),
-    /// Everything that had been waiting has come.
-    QueueEmpty,
-    /// The server has few one-time prekeys of this device left.
-    PrekeysLow(PrekeysLeft),
 }
 
 /// Starts a link that lives until nobody listens to it. Told to reconnect, it waits no longer.
@@ -161,13 +152,14 @@ impl From<Refused> for Broken {
 impl Link {
     /// Signs in, opens the stream, and passes on what it brings until it ends.
     async fn run(&mut self) -> Broken {
-        let (token, stream) = match self.open().await {
+        let (token, (stream, frames)) = match self.open().await {
             Ok(opened) => opened,
             Err(broken) => return broken,
         };
         let opened = Instant::now();
         let (deliveries, receiver) = mpsc::channel(WAITING);
-        if self.events.send(LinkEvent::Up(token, receiver)).await.is_err() {
+        let up = LinkEvent::Up(token, receiver, frames);
+        if self.events.send(up).await.is_err() {
             return Broken::GivenUp;
         }
         let broken = deliver(stream, &deliveries).await;
@@ -177,13 +169,13 @@ impl Link {
         broken
     }
 
-    async fn open(&mut self) -> Result<(Token, tonic::Streaming<v1::SubscribeResponse>), Broken> {
+    async fn open(&mut self) -> Result<(Token, (MailboxStream, Option<Frames>)), Broken> {
         let tokens = match self.refresh().await? {
             Some(tokens) => tokens,
             None => self.sign_in().await?,
         };
         self.refresh = tokens.refresh;
-        let stream = self.transport.subscribe(&tokens.access).await?;
+        let stream = self.transport.listen(&tokens.access).await?;
         Ok((tokens.access, stream))
     }
 
@@ -225,30 +217,19 @@ impl Link {
     }
 }
 
-async fn deliver(
-    mut stream: tonic::Streaming<v1::SubscribeResponse>,
-    deliveries: &mpsc::Sender<Incoming>,
-) -> Broken {
+async fn deliver(mut stream: MailboxStream, deliveries: &mpsc::Sender<Incoming>) -> Broken {
     loop {
-        let message = tokio::select! {
-            message = stream.message() => message,
+        let incoming = tokio::select! {
+            incoming = stream.next() => incoming,
             () = deliveries.closed() => return Broken::GivenUp,
         };
-        let delivery = match message {
-            Ok(Some(response)) => match response.event {
-                Some(Event::Envelope(envelope)) => Incoming::Envelope(envelope),
-                Some(Event::QueueEmpty(_)) => Incoming::QueueEmpty,
-                Some(Event::PrekeysLow(low)) => Incoming::PrekeysLow(PrekeysLeft {
-                    one_time: low.one_time_remaining,
-                    one_time_kem: low.one_time_kem_remaining,
-                }),
-                None => continue, // something newer than this version
-            },
-            Ok(None) => return Broken::Refused(Refused::unavailable()),
-            Err(status) => return Broken::Refused(crate::transport::refusal(&status)),
-        };
-        if deliveries.send(delivery).await.is_err() {
-            return Broken::GivenUp;
+        match incoming {
+            Ok(incoming) => {
+                if deliveries.send(incoming).await.is_err() {
+                    return Broken::GivenUp;
+                }
+            }
+            Err(refused) => return Broken::Refused(refused),
         }
     }
 }

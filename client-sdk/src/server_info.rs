@@ -54,7 +54,7 @@ impl ServerInfo {
     /// # Errors
     /// [`ServerInfoError`].
     pub async fn of(config: &Config) -> Result<Self, ServerInfoError> {
-        let transport = Transport::new(&config.server, config.roots.as_ref())?;
+        let transport = Transport::of(config)?;
         let mut client = ServerServiceClient::new(transport.anonymous());
         let info = answer(client.get_server_info(timed(v1::GetServerInfoRequest {})))
             .await

@@ -7,15 +7,14 @@ use std::time::Duration;
 use sottovoce_engine::Refusal;
 use sottovoce_proto::ERROR_DOMAIN;
 use sottovoce_proto::v1::account_service_client::AccountServiceClient;
-use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
 use sottovoce_proto::v1::{self, ErrorReason};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 use tonic_types::StatusExt;
 use zeroize::Zeroizing;
 
-use crate::config::Roots;
+use crate::config::{Config, Roots, Streaming};
 use crate::error::OpenError;
 
 pub(crate) use blobs::Pieces;
@@ -30,19 +29,20 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Largest message taken from a server: the largest envelope, with room.
-const MAX_MESSAGE_LEN: usize = 1024 * 1024;
+pub(crate) const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 
 /// How a certificate begins in PEM (RFC 7468 section 5.1).
 const BEGIN_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
 /// A server that wants to be left alone for longer is asked again all the same.
-const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// Connections to one server, made when first needed and again when lost.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     channel: Channel,
     anonymous: Channel,
+    ways: Streaming,
 }
 
 /// Why a call brought no reply, and how long to wait before it is repeated, if the server says so.
@@ -57,6 +57,13 @@ pub(crate) struct Refused {
 pub(crate) struct Token(MetadataValue<Ascii>);
 
 impl Transport {
+    /// To the server of a configuration, as that says.
+    pub(crate) fn of(config: &Config) -> Result<Self, OpenError> {
+        let transport = Self::new(&config.server, config.roots.as_ref())?;
+        let ways = config.streaming;
+        Ok(Self { ways, ..transport })
+    }
+
     /// For an `https` server, `roots` is whom to believe that it is that server; without them, whom the
     /// system believes.
     pub(crate) fn new(server: &str, roots: Option<&Roots>) -> Result<Self, OpenError> {
@@ -87,6 +94,7 @@ impl Transport {
         Ok(Self {
             channel: endpoint.clone().keep_alive_while_idle(true).connect_lazy(),
             anonymous: endpoint.connect_lazy(),
+            ways: Streaming::default(),
         })
     }
 
@@ -95,17 +103,14 @@ impl Transport {
         answer(client.register(timed(request))).await.map(drop)
     }
 
-    pub(crate) async fn subscribe(&self, token: &Token) -> Result<Streaming<v1::SubscribeResponse>, Refused> {
-        let mut client =
-            MailboxServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_LEN);
-        let request = signed_in(Request::new(v1::SubscribeRequest {}), token);
-        // Only the headers are waited for; the stream itself may stay open for hours.
-        answer(client.subscribe(request)).await
-    }
-
     /// The connection that carries the token of this device.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// How to listen to the mailbox.
+    pub(crate) fn ways(&self) -> Streaming {
+        self.ways
     }
 
     /// The connection that never carries a token.

@@ -12,21 +12,10 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{PATIENCE, RunningServer, address, next, read, sent};
+use common::{PATIENCE, RunningServer, address, read, sent, until};
 use sottovoce::{
     Client, EventKind, Events, JoinError, Linking, OpenError, RecoveryCode, Registration, ServerInfo, Status,
 };
-
-/// Waits for an event of this kind, acknowledging all others on the way.
-async fn until(client: &Client, events: &mut Events, wanted: impl Fn(&EventKind) -> bool) -> EventKind {
-    loop {
-        let event = next(events).await;
-        client.acknowledge(event.id).await.expect("the client runs");
-        if wanted(&event.kind) {
-            return event.kind;
-        }
-    }
-}
 
 /// Links a second device to the account of `primary`.
 async fn link(

@@ -49,6 +49,7 @@ async fn words_go_through_tls_to_the_server_that_is_believed_and_to_no_other() {
         roots,
         store: folder.path().join(name),
         key: StoreKey::raw([7; 32]),
+        streaming: sottovoce::Streaming::default(),
     };
     let believed = |name: &str| config(name, "https", Some(Roots::pem(&pem)));
     let (alice, _to_alice) = Client::register(believed("alice"), &address("alice"))

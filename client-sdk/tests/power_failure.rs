@@ -206,5 +206,6 @@ fn config(url: &str, store: &str) -> Config {
         roots: None,
         store: store.into(),
         key: StoreKey::raw([7; 32]),
+        streaming: sottovoce::Streaming::default(),
     }
 }

@@ -9,7 +9,9 @@
 
 mod common;
 
-use common::{RunningServer, address, next, read, sent};
+use std::time::Duration;
+
+use common::{PATIENCE, RunningServer, address, next, read, sent, until};
 use sottovoce::{ClientError, EventKind, InputError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row};
@@ -19,6 +21,17 @@ async fn senders(server: &RunningServer) -> Vec<Option<String>> {
     let options = SqliteConnectOptions::new().filename(&server.database);
     let mut database = options.connect().await.expect("the server's database");
     let rows = sqlx::query("SELECT sender FROM envelopes")
+        .fetch_all(&mut database)
+        .await
+        .expect("rows");
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// What the server keeps of the accounts' access keys.
+async fn access_key_hashes(server: &RunningServer) -> Vec<Option<Vec<u8>>> {
+    let options = SqliteConnectOptions::new().filename(&server.database);
+    let mut database = options.connect().await.expect("the server's database");
+    let rows = sqlx::query("SELECT access_key_hash FROM accounts ORDER BY id")
         .fetch_all(&mut database)
         .await
         .expect("rows");
@@ -43,6 +56,49 @@ async fn the_server_does_not_know_who_writes_once_both_have_written() {
     assert_eq!(senders(&server).await, [None]);
     let (bob, mut to_bob) = server.open(folder.path(), "bob").await;
     assert_eq!(read(&bob, &mut to_bob).await, "unseen");
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_told_anew_and_the_old_one_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    bob.send_text(alice.address(), "hello").await.expect("queued");
+    assert_eq!(read(&alice, &mut to_alice).await, "hello");
+    sent(&bob, &mut to_bob).await;
+    let before = access_key_hashes(&server).await;
+    bob.rotate_access_key().await.expect("the client runs");
+    let rotated = async {
+        while access_key_hashes(&server).await == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, rotated)
+        .await
+        .expect("in good time");
+
+    // With the key of before alice is told that it was refused, and writes by name.
+    alice.send_text(bob.address(), "by name").await.expect("queued");
+    let refused = until(&alice, &mut to_alice, |_| true).await;
+    let expected = EventKind::SealedRefused {
+        address: bob.address().clone(),
+    };
+    assert_eq!(refused, expected);
+    sent(&alice, &mut to_alice).await;
+    assert_eq!(read(&bob, &mut to_bob).await, "by name");
+    bob.send_text(alice.address(), "here is the other")
+        .await
+        .expect("queued");
+    assert_eq!(read(&alice, &mut to_alice).await, "here is the other");
+    sent(&bob, &mut to_bob).await;
+    bob.close().await;
+    alice
+        .send_text(&address("bob"), "unseen again")
+        .await
+        .expect("queued");
+    sent(&alice, &mut to_alice).await;
+    assert_eq!(senders(&server).await, [None]);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use sottovoce::{Address, Client, Config, Event, EventKind, Events, StoreKey};
 use sottovoce_server::{Limits, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -17,6 +19,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct RunningServer {
     pub(crate) address: SocketAddr,
     pub(crate) database: PathBuf,
+    /// Where operators are listened for, if they are.
+    operators: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -43,6 +47,7 @@ impl RunningServer {
         };
         let server = Server::bind(config).await.expect("the server starts");
         let (address, database) = (server.local_addr(), server.database_path());
+        let operators = server.admin_addr();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
@@ -51,6 +56,7 @@ impl RunningServer {
         Self {
             address,
             database,
+            operators,
             stop,
             running,
         }
@@ -61,6 +67,20 @@ impl RunningServer {
         self.running.await.expect("the server stops cleanly");
     }
 
+    /// How many calls of this name the server has answered with `OK`; operators must be listened for.
+    pub(crate) async fn answered(&self, call: &str) -> u64 {
+        let operators = self.operators.expect("a listener for operators");
+        let mut socket = TcpStream::connect(operators).await.expect("it listens");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: operators\r\nConnection: close\r\n\r\n";
+        socket.write_all(request).await.expect("it reads");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("it answers");
+        assert!(answer.contains("sottovoce_calls_total"), "{answer}");
+        let counter = format!("sottovoce_calls_total{{call=\"{call}\",code=\"OK\"}} ");
+        let line = answer.lines().find_map(|line| line.strip_prefix(&counter));
+        line.map_or(0, |count| count.parse().expect("a number"))
+    }
+
     pub(crate) fn config(&self, folder: &Path, name: &str) -> Config {
         Config {
             server: format!("http://{}", self.address),
@@ -68,6 +88,7 @@ impl RunningServer {
             store: folder.join(format!("{name}.db")),
             // A raw key: stretching a passphrase takes longer than the rest of a test.
             key: StoreKey::raw([7; 32]),
+            streaming: sottovoce::Streaming::default(),
         }
     }
 
@@ -93,6 +114,32 @@ pub(crate) async fn next(events: &mut Events) -> Event {
         .await
         .expect("in good time")
         .expect("the client runs")
+}
+
+/// A server that tells operators how often it was called.
+pub(crate) fn counted() -> sottovoce_server::Config {
+    sottovoce_server::Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        admin: sottovoce_server::AdminConfig {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        },
+        ..Default::default()
+    }
+}
+
+/// Waits for an event of this kind, acknowledging all others on the way.
+pub(crate) async fn until(
+    client: &Client,
+    events: &mut Events,
+    wanted: impl Fn(&EventKind) -> bool,
+) -> EventKind {
+    loop {
+        let event = next(events).await;
+        client.acknowledge(event.id).await.expect("the client runs");
+        if wanted(&event.kind) {
+            return event.kind;
+        }
+    }
 }
 
 /// The next message's words, acknowledged; anything but messages received and sent fails the test.

@@ -67,6 +67,7 @@ async fn chat(arguments: Arguments) -> Fallible<()> {
         roots: None,
         store: store.clone(),
         key: StoreKey::passphrase(&passphrase),
+        streaming: sottovoce::Streaming::default(),
     };
     let (client, mut events) = match Client::open(config()).await {
         Err(OpenError::NoAccount) => Client::register(config(), &arguments.me).await?,

@@ -204,6 +204,7 @@ fn config(url: &str, folder: &Path, name: &str) -> Config {
         roots: None,
         store: folder.join(format!("{name}.db")),
         key: StoreKey::passphrase("a passphrase only this person knows"),
+        streaming: sottovoce::Streaming::default(),
     }
 }
 
