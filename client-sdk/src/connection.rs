@@ -210,6 +210,10 @@ async fn patiently(
                 // One that says so is enough.
                 let _ = limited.try_send(wait);
                 tokio::time::sleep(wait).await;
+                if matches!(call, Call::SendBatch(_)) {
+                    // Perhaps there are more in it than may ever come at one time.
+                    return Err(refused.because);
+                }
             }
             (because, _) => return Err(because),
         }
