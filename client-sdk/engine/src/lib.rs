@@ -32,6 +32,7 @@
 mod access;
 mod accounts;
 mod arrived;
+mod asked;
 mod batch;
 mod begin;
 mod channel_entries;
@@ -64,6 +65,7 @@ mod said;
 mod scheduled;
 mod sealing;
 mod send;
+mod sent;
 mod sessions;
 mod turn;
 mod wire;
