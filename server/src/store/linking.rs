@@ -2,7 +2,7 @@
 
 use sottovoce_statements::DeviceId;
 
-use super::db::{Conn, sql};
+use super::db::{Conn, Rows, sql};
 use super::rows::{id, to_db};
 use super::writer::{Tx, Write, WriteError};
 use super::{ReadError, Store};
@@ -46,10 +46,7 @@ impl Write for PutGrant {
     type Refusal = GrantRefusal;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<GrantRefusal>> {
-        sql("DELETE FROM linking_grants WHERE expires_at_ms <= $1")
-            .bind(to_db(self.now_ms))
-            .execute(&mut tx.conn)
-            .await?;
+        self.forget_expired(&mut tx.conn).await?;
         let lock = tx.conn.lock_rows();
         // Of one account one grant is left at a time, at whatever nodes.
         let account: Option<(i64,)> = sql(format!(
@@ -82,6 +79,32 @@ impl Write for PutGrant {
 }
 
 impl PutGrant {
+    /// Makes room. What another node is just forgetting is left to it: nobody waits here.
+    async fn forget_expired(&self, conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
+        let lock = match conn.lock_rows() {
+            "" => "",
+            _ => " FOR UPDATE SKIP LOCKED",
+        };
+        let expired: Vec<(Vec<u8>, i64)> = sql(format!(
+            "SELECT device, account FROM linking_grants WHERE expires_at_ms <= $1{lock}"
+        ))
+        .bind(to_db(self.now_ms))
+        .fetch_all(conn)
+        .await?;
+        let mut rows = Rows::default();
+        for (device, account) in expired {
+            rows.push([device.into(), account.into()]);
+        }
+        if !rows.is_empty() {
+            sql("WITH r(device, account) AS ({rows}) DELETE FROM linking_grants \
+                 WHERE (device, account) IN (SELECT device, account FROM r)")
+            .rows(rows)
+            .execute(conn)
+            .await?;
+        }
+        Ok(())
+    }
+
     /// There are few: they are counted. Nodes that count at one time may each let one more in.
     async fn check_room(&self, conn: &mut Conn<'_>, account: i64) -> Result<(), WriteError<GrantRefusal>> {
         let (all, bytes, of_account, for_device): (i64, i64, i64, i64) =

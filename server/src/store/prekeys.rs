@@ -100,6 +100,8 @@ impl Write for PublishPrekeys {
     type Refusal = PublishRefusal;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Remaining, WriteError<PublishRefusal>> {
+        // First: of two requests at two nodes, the second sees what the first has stored.
+        lock_device(&mut tx.conn, &self.device).await?;
         if let Some(prekey) = &self.signed {
             store_current(&mut tx.conn, &self.device, prekey.id, prekey.signed(), &SIGNED).await?;
         }
@@ -113,9 +115,10 @@ impl Write for PublishPrekeys {
 impl PublishPrekeys {
     /// Returns how many the device now has here.
     async fn store_all_one_time(&self, conn: &mut Conn<'_>) -> Result<u64, WriteError<PublishRefusal>> {
-        let lock = conn.lock_rows();
-        let text = format!("SELECT one_time_high_water FROM devices WHERE id = $1{lock}");
-        let (high_water,): (i64,) = sql(text).bind(id(&self.device)).fetch_one(conn).await?;
+        let (high_water,): (i64,) = sql("SELECT one_time_high_water FROM devices WHERE id = $1")
+            .bind(id(&self.device))
+            .fetch_one(conn)
+            .await?;
         for prekey in &self.one_time {
             self.store_one_time(conn, prekey, high_water).await?;
         }
@@ -175,13 +178,15 @@ impl Write for FetchBundles {
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Vec<Bundle>, WriteError<FetchRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
         self.check_access(&mut tx.conn).await?;
-        let Some(known) = load_devices(&mut tx.conn, &self.address).await? else {
+        let Some(mut known) = load_devices(&mut tx.conn, &self.address).await? else {
             return refused(FetchRefusal::AccountUnknown);
         };
         if !self.devices.iter().all(|device| known.contains(device)) {
             return refused(FetchRefusal::DeviceUnknown);
         }
-        // Of two who take at one time, on whatever node, the second looks after the first is done.
+        // Of two who take at one time, on whatever node, the second looks after the first is done. In the
+        // order in which everybody locks devices.
+        known.sort_unstable();
         for device in &known {
             lock_device(&mut tx.conn, device).await?;
         }
