@@ -153,7 +153,9 @@ impl Register {
     }
 }
 
-/// Sets the hash of the access key of the account of `device`, or takes it away.
+/// Sets the hash of the access key of the account of `device`, or takes it away. With another key goes what is
+/// remembered of messages sent under the one before: else whoever had that could use up the memory that all
+/// others need as well.
 pub(crate) struct SetAccessKey {
     pub(crate) device: DeviceId,
     pub(crate) hash: Option<AccessKeyHash>,
@@ -164,13 +166,31 @@ impl Write for SetAccessKey {
     type Refusal = std::convert::Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Self::Refusal>> {
-        sql(
-            "UPDATE accounts SET access_key_hash = $1 WHERE id = (SELECT account FROM devices WHERE id = $2)",
+        let conn = &mut tx.conn;
+        let row: Option<(i64, Option<Vec<u8>>)> = sql(
+            "SELECT id, access_key_hash FROM accounts WHERE id = (SELECT account FROM devices WHERE id = $1)",
         )
-        .bind(self.hash.map(|hash| hash.as_bytes().to_vec()))
         .bind(id(&self.device))
-        .execute(&mut tx.conn)
+        .fetch_optional(conn)
         .await?;
+        let Some((account, before)) = row else {
+            return Ok(());
+        };
+        let hash = self.hash.map(|hash| hash.as_bytes().to_vec());
+        if hash == before {
+            return Ok(());
+        }
+        // The receipts first, as a sweep does it; counted, so that one that comes meanwhile stays in the count.
+        let forgotten = sql("DELETE FROM receipts WHERE account = $1")
+            .bind(account)
+            .execute(conn)
+            .await?;
+        sql("UPDATE accounts SET access_key_hash = $1, sealed_receipts = sealed_receipts - $2 WHERE id = $3")
+            .bind(hash)
+            .bind(to_db(forgotten))
+            .bind(account)
+            .execute(conn)
+            .await?;
         Ok(())
     }
 }
