@@ -22,6 +22,10 @@ pub const MAX_PUBLISHED_PREKEYS: usize = 100;
 /// checks.
 pub const MAX_PUBLISHED_KEM_PREKEYS: usize = 50;
 
+/// What part of a mailbox may be scheduled, one in so many: its device cannot take that out before it is
+/// due, and everybody else's mail must find room meanwhile.
+pub(crate) const SCHEDULED_SHARE: u64 = 8;
+
 /// Envelope ids in one acknowledgement: more than any window.
 pub const MAX_ACKNOWLEDGED: usize = 256;
 
@@ -247,9 +251,11 @@ pub struct Limits {
     pub max_one_time_prekeys: u32,
     /// One-time KEM prekeys kept per device. Default 100: two full supplies, 130 KiB.
     pub max_one_time_kem_prekeys: u32,
-    /// Envelopes waiting in one mailbox. Default 10,000. A full mailbox refuses and drops nothing.
+    /// Envelopes waiting in one mailbox. Default 10,000. A full mailbox refuses and drops nothing. An eighth
+    /// at most may be scheduled for later.
     pub max_mailbox_messages: u64,
-    /// Ciphertext waiting in one mailbox, in bytes. Default 64 MiB.
+    /// Ciphertext waiting in one mailbox, in bytes. Default 64 MiB. An eighth at most may be scheduled for
+    /// later.
     pub max_mailbox_bytes: u64,
     /// Envelopes a stream delivers beyond those acknowledged. Default 128.
     pub delivery_window: u64,
@@ -268,7 +274,8 @@ pub struct Limits {
     pub max_receipts_per_device: u64,
     /// Largest blob, in bytes. Default 100 MiB.
     pub max_blob_size: u64,
-    /// Bytes of all blobs an account holds, uploads counted whole from their beginning. Default 1 GiB.
+    /// Bytes of all blobs an account holds, uploads counted whole from their beginning, and what it has given
+    /// up until that is removed. Default 1 GiB.
     pub max_blob_bytes_per_account: u64,
     /// Blobs and uploads an account holds. Default 10,000.
     pub max_blobs_per_account: u64,
@@ -294,6 +301,10 @@ pub struct Limits {
     /// 1 day: time to notice that the wrong database was restored.
     #[serde(with = "seconds")]
     pub orphan_grace: Duration,
+    /// Pause between looks for scheduled messages that are due and for envelopes that have expired. Default
+    /// 1 second: that much later than asked for a message may come.
+    #[serde(with = "seconds")]
+    pub release_interval: Duration,
     /// Pause between sweeps of what has had its time. Default 1 hour.
     #[serde(with = "seconds")]
     pub sweep_interval: Duration,
@@ -369,6 +380,7 @@ impl Default for Limits {
             max_downloads_per_address: 32,
             download_patience: Duration::from_secs(30),
             orphan_grace: Duration::from_secs(24 * HOUR),
+            release_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_secs(HOUR),
             max_channels_per_account: 1_000,
             max_roster_entries: 100_000,

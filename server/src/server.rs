@@ -14,6 +14,7 @@ use sottovoce_proto::v1::mailbox_service_server::MailboxServiceServer;
 use sottovoce_proto::v1::prekey_service_server::PrekeyServiceServer;
 use sottovoce_proto::v1::server_service_server::ServerServiceServer;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
@@ -25,9 +26,8 @@ use tower::ServiceBuilder;
 use crate::admin::{Admin, History, observe};
 use crate::app::App;
 use crate::auth::{Challenges, random};
-use crate::blobs::{Downloads, Storage};
+use crate::blobs::{Downloads, Shelves, Storage};
 use crate::blocks::BlockList;
-use crate::clock::now_ms;
 use crate::config::{Config, Database};
 use crate::connections::Connections;
 use crate::cors::Cors;
@@ -37,7 +37,7 @@ use crate::fan_out::{self, FanOuts};
 use crate::gate::GateLayer;
 use crate::hints::{Nats, Outbox, Outgoings};
 use crate::hub::Hub;
-use crate::jobs::{Runner, node_name};
+use crate::jobs::{Runner, RunsHere, node_name};
 use crate::limits::{MAX_RESPONSE_LEN, MAX_SIDE_REQUEST_LEN};
 use crate::metrics::Metrics;
 #[cfg(unix)]
@@ -46,7 +46,7 @@ use crate::orders::load_blocks;
 use crate::rates::Rates;
 use crate::service::{Accounts, Auth, Blobs, Channels, Info, Mailboxes, Prekeys};
 use crate::serving::Manners;
-use crate::store::{ExpireEnvelopes, ReleaseScheduled, SharedKey, Store};
+use crate::store::{SharedKey, Store};
 use crate::tls::{self, Certificate};
 use crate::watch::watch;
 
@@ -135,7 +135,10 @@ impl Server {
             trusted_proxies: config.trusted_proxies,
             storage,
             downloads,
+            shelves: Shelves::default(),
+            given_up: Notify::new(),
             node: node_name(config.node).map_err(|_| StartError::Randomness)?,
+            runs_here: RunsHere::default(),
             metrics: Metrics::new(),
             history: History::new(),
             started: Instant::now(),
@@ -244,7 +247,6 @@ impl Server {
         let _blocks = AbortOnDropHandle::new(tokio::spawn(keep_blocks(app.clone())));
         let _observer = AbortOnDropHandle::new(tokio::spawn(observe(app.clone())));
         let _admin = admin.map(|admin| AbortOnDropHandle::new(tokio::spawn(admin.serve(app.clone()))));
-        let _releaser = AbortOnDropHandle::new(tokio::spawn(release(app.clone())));
         let _cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
         let _renewal = certificate.map(|certificate| {
             AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
@@ -359,21 +361,11 @@ async fn stay_together(app: Arc<App>, nats: Option<(Nats, Outgoings)>) {
     tokio::join!(watch(app.clone(), hints_arrive), hinting);
 }
 
-/// Delivers what was to be delivered later, when its time has come, and deletes what has expired.
-async fn release(app: Arc<App>) {
-    const INTERVAL: Duration = Duration::from_secs(1);
-    let mut ticks = tokio::time::interval(INTERVAL);
-    loop {
-        ticks.tick().await;
-        while let Ok(true) = app.store.write(ReleaseScheduled { now_ms: now_ms() }).await {}
-        while let Ok(true) = app.store.write(ExpireEnvelopes { now_ms: now_ms() }).await {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::blocks::BlockedPrefix;
+    use crate::clock::now_ms;
     use crate::store::{Tx, Write, WriteError};
     use sottovoce_proto::v1::GetServerInfoRequest;
     use sottovoce_proto::v1::server_service_client::ServerServiceClient;

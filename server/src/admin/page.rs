@@ -68,10 +68,11 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The jobs there are, and what the database knows of them.
+/// The jobs there are, and what the database knows of them, or this node of those that every node runs.
 async fn jobs(app: &App) -> Vec<JobRow> {
     // A page about a server without its database shows that, and no more of the jobs than there is.
-    let rows = app.store.jobs().await.unwrap_or_default();
+    let mut rows = app.store.jobs().await.unwrap_or_default();
+    rows.extend(app.runs_here.rows());
     let shown = |job: &Job| {
         let row = rows.iter().find(|row| row.name == job.name);
         JobRow {

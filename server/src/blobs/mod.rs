@@ -30,7 +30,7 @@ mod storage;
 pub use config::{S3Config, S3Secret, StorageConfig};
 pub(crate) use download::{Download, Downloads, NoRoom};
 pub use error::StorageError;
-pub(crate) use jobs::{remove_orphans, remove_unheld};
+pub(crate) use jobs::{Shelves, mark_unheld, remove_orphans, remove_unheld};
 pub use migrate::{MigrateError, Migrated, migrate_storage};
 pub(crate) use name::StorageKey;
 pub use probe::{ProbeStep, StorageTestError, test_storage};

@@ -1,6 +1,8 @@
 //! What the server does by itself, again and again. Of all nodes on one database one runs a job at a
-//! time: a row of the database says which, and until when that may be believed.
+//! time: a row of the database says which, and until when that may be believed. What cannot wait until a node
+//! that has died is no longer believed, every node does.
 
+mod here;
 mod runner;
 
 use std::future::Future;
@@ -8,12 +10,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::app::App;
-use crate::blobs::{remove_orphans, remove_unheld};
+use crate::blobs::{mark_unheld, remove_orphans, remove_unheld};
 use crate::clock::{millis, now_ms};
 use crate::limits::Limits;
-use crate::store::{Batch, Forsaken, RemoveLapsed, Sweep, SweepAccounts, Write, WriteError};
+use crate::store::{
+    Batch, ExpireEnvelopes, Forsaken, ReleaseScheduled, RemoveLapsed, Sweep, SweepAccounts, Write, WriteError,
+};
 
+pub(crate) use here::RunsHere;
 pub(crate) use runner::{Runner, node_name};
 
 /// One job. It works in batches, so that the writer's other callers come first.
@@ -25,12 +32,24 @@ pub(crate) struct Job {
     #[cfg_attr(not(test), allow(dead_code, reason = "the manual is held to it"))]
     interval_setting: &'static str,
     pub(crate) interval: fn(&Limits) -> Duration,
+    pub(crate) at: At,
+    /// What, when it rings, makes it due at once.
+    bell: Option<fn(&App) -> &Notify>,
     /// Batches in one run; what is left then waits for the next.
     batches: u32,
     /// What a batch is, as the manual says it.
     #[cfg_attr(not(test), allow(dead_code, reason = "the manual is held to it"))]
     batch_bound: &'static str,
     batch: fn(Arc<App>) -> Working,
+}
+
+/// Where a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// At one node at a time.
+    OneNode,
+    /// At every node, each for itself: they share the work by what each finds undone.
+    EveryNode,
 }
 
 /// A batch under way.
@@ -50,10 +69,34 @@ impl<R> From<WriteError<R>> for Failed {
 /// All jobs.
 pub(crate) const JOBS: &[Job] = &[
     Job {
+        name: "release",
+        purpose: "delivers scheduled messages whose time has come",
+        interval_setting: "release_interval",
+        interval: |limits| limits.release_interval,
+        at: At::EveryNode,
+        bell: None,
+        batches: 10_000,
+        batch_bound: "256 messages",
+        batch: |app| Box::pin(release(app)),
+    },
+    Job {
+        name: "expire",
+        purpose: "deletes envelopes that have expired",
+        interval_setting: "release_interval",
+        interval: |limits| limits.release_interval,
+        at: At::EveryNode,
+        bell: None,
+        batches: 10_000,
+        batch_bound: "500 envelopes",
+        batch: |app| Box::pin(expire(app)),
+    },
+    Job {
         name: "sweep",
         purpose: "forgets receipts after `receipt_lifetime`",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
+        at: At::OneNode,
+        bell: None,
         batches: 10_000,
         batch_bound: "1,000 rows of a table",
         batch: |app| {
@@ -67,6 +110,8 @@ pub(crate) const JOBS: &[Job] = &[
                   and counts of sign-ins after `sign_in_memory`",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
+        at: At::OneNode,
+        bell: None,
         batches: 10_000,
         batch_bound: "1,000 rows of a table",
         batch: |app| {
@@ -86,6 +131,8 @@ pub(crate) const JOBS: &[Job] = &[
         purpose: "forgets invites that are used up or have expired, and blocks that have ended",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
+        at: At::OneNode,
+        bell: None,
         batches: 100,
         batch_bound: "1,000 rows of a table",
         batch: |app| write(app, RemoveLapsed { now_ms: now_ms() }),
@@ -95,21 +142,45 @@ pub(crate) const JOBS: &[Job] = &[
         purpose: "deletes channels whose members are gone, and posts that nobody is to get any more",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
+        at: At::OneNode,
+        bell: None,
         batches: 1,
         batch_bound: "all channels and posts, some at a time",
         batch: |app| Box::pin(remove_forsaken(app)),
     },
     Job {
         name: "unheld",
-        purpose: "ends holds and uploads whose time is over, and removes attachments that nobody holds",
+        purpose: "ends holds and uploads whose time is over, and removes attachments that nobody holds; \
+                  soon, when one was given up",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
+        at: At::OneNode,
+        bell: Some(|app| &app.given_up),
         batches: 1,
         batch_bound: "all of them, 500 rows at a time",
         batch: |app| {
             Box::pin(async move {
                 let removed = remove_unheld(&app.store, &app.storage, now_ms()).await;
-                in_storage(removed)
+                in_storage(removed.map(all))
+            })
+        },
+    },
+    Job {
+        name: "bereft",
+        purpose: "finds attachments whose holders' accounts were deleted, for `unheld`",
+        interval_setting: "sweep_interval",
+        interval: |limits| limits.sweep_interval,
+        at: At::OneNode,
+        bell: None,
+        batches: 1,
+        batch_bound: "all attachments, 500 at a time",
+        batch: |app| {
+            Box::pin(async move {
+                let marked = mark_unheld(&app.store).await;
+                if marked.as_ref().is_ok_and(|count| *count > 0) {
+                    app.given_up.notify_one();
+                }
+                in_storage(marked.map(all))
             })
         },
     },
@@ -118,12 +189,14 @@ pub(crate) const JOBS: &[Job] = &[
         purpose: "removes objects of the storage that belong to no attachment and are older than `orphan_grace`",
         interval_setting: "sweep_interval",
         interval: |limits| limits.sweep_interval,
-        batches: 1,
-        batch_bound: "all of them, 500 objects at a time",
+        at: At::OneNode,
+        bell: None,
+        batches: 1_000,
+        batch_bound: "one of 256 shelves of the storage",
         batch: |app| {
             Box::pin(async move {
-                let removed = remove_orphans(&app.store, &app.storage, app.limits.orphan_grace).await;
-                in_storage(removed)
+                let (grace, shelves) = (app.limits.orphan_grace, &app.shelves);
+                in_storage(remove_orphans(&app.store, &app.storage, grace, shelves).await)
             })
         },
     },
@@ -143,17 +216,36 @@ async fn remove_forsaken(app: Arc<App>) -> Result<Batch, Failed> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(Batch { items, more: false })
+    Ok(all(items))
 }
 
-fn in_storage<E: std::fmt::Display>(removed: Result<u64, E>) -> Result<Batch, Failed> {
-    match removed {
-        Ok(items) => Ok(Batch { items, more: false }),
-        Err(error) => {
-            tracing::warn!(%error, "a job that tidies the storage up was put off");
-            Err(Failed)
-        }
+/// Mostly there is nothing, which a reader sees: the writer is asked when there is.
+async fn release(app: Arc<App>) -> Result<Batch, Failed> {
+    let now_ms = now_ms();
+    if !app.store.is_due(now_ms).await.map_err(|_| Failed)? {
+        return Ok(all(0));
     }
+    Ok(app.store.write(ReleaseScheduled { now_ms }).await?)
+}
+
+async fn expire(app: Arc<App>) -> Result<Batch, Failed> {
+    let now_ms = now_ms();
+    if !app.store.has_expired(now_ms).await.map_err(|_| Failed)? {
+        return Ok(all(0));
+    }
+    Ok(app.store.write(ExpireEnvelopes { now_ms }).await?)
+}
+
+fn in_storage<E: std::fmt::Display>(batch: Result<Batch, E>) -> Result<Batch, Failed> {
+    batch.map_err(|error| {
+        tracing::warn!(%error, "a job that tidies the storage up was put off");
+        Failed
+    })
+}
+
+/// All there was.
+fn all(items: u64) -> Batch {
+    Batch { items, more: false }
 }
 
 /// A batch that is one change.
@@ -171,14 +263,21 @@ mod tests {
 
     #[test]
     fn the_manual_has_the_table_of_jobs() {
-        let mut text = "| job | purpose | interval | at most in one run |\n|---|---|---|---|\n".to_owned();
+        let mut text =
+            "| job | purpose | interval | at | at most in one run |\n|---|---|---|---|---|\n".to_owned();
         for job in JOBS {
             let (name, purpose, interval) = (job.name, job.purpose, job.interval_setting);
             let bound = match job.batches {
                 1 => job.batch_bound.to_owned(),
                 batches => format!("{batches} batches of {}", job.batch_bound),
             };
-            text.push_str(&format!("| `{name}` | {purpose} | `{interval}` | {bound} |\n"));
+            let at = match job.at {
+                At::OneNode => "one node",
+                At::EveryNode => "every node",
+            };
+            text.push_str(&format!(
+                "| `{name}` | {purpose} | `{interval}` | {at} | {bound} |\n"
+            ));
         }
         crate::manual::holds("jobs", &text);
     }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failed, JOBS, Job};
+use super::here::Ended;
+use super::{At, Failed, JOBS, Job};
 use crate::app::App;
 use crate::clock::{millis, now_ms};
-use crate::store::{ClaimJob, EndJob};
+use crate::store::{ClaimJob, EndJob, MORE};
 
 /// Between the batches of one run, so that the writer's other callers come first.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -23,6 +24,16 @@ const LEASE: Duration = Duration::from_secs(6 * 60);
 /// How often within an interval a node looks whether the job is due: after a restart, and where the node
 /// that ran it is gone, it is not much later than it should be.
 const LOOKS: u32 = 4;
+
+/// Between a ring of its bell and the run of a job.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How far the clocks of nodes may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
+
+/// How runs end besides [`MORE`].
+const DONE: &str = "done";
+const FAILED: &str = "failed";
 
 /// The jobs, run until this is dropped.
 #[derive(Debug)]
@@ -50,37 +61,80 @@ pub(crate) fn node_name(configured: Option<String>) -> Result<String, getrandom:
 }
 
 async fn keep_running(app: Arc<App>, job: &'static Job) {
+    let (mut woken, mut failing) = (false, false);
     loop {
         let interval = (job.interval)(&app.limits).max(PAUSE);
-        if let Err(Failed) = turn(&app, job, interval).await {
+        let turn = match job.at {
+            At::OneNode => turn(&app, job, interval, woken).await,
+            At::EveryNode => turn_here(&app, job).await,
+        };
+        if app.stopping.is_cancelled() {
+            return;
+        }
+        // Once, not with every look, while the database is away.
+        if turn.is_err() && !failing {
             tracing::warn!(job = job.name, "put off: the database did not take it");
         }
-        sleep(jittered(interval / LOOKS)).await;
+        failing = turn.is_err();
+        let pause = match turn {
+            // What is left is due at once, here or at another node.
+            Ok(Turn::Left) => PAUSE,
+            // Another node is at it, and may be past what this one was woken for.
+            Ok(Turn::NotDue) if woken => SETTLE,
+            _ => {
+                woken = false;
+                match job.at {
+                    At::OneNode => jittered(interval / LOOKS),
+                    At::EveryNode => jittered(interval),
+                }
+            }
+        };
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = sleep(pause) => {}
+            () = ringing(&app, job) => {
+                woken = true;
+                // What comes together is dealt with together.
+                sleep(SETTLE).await;
+            }
+        }
     }
 }
 
-/// Runs the job if it is due and no other node has it.
-async fn turn(app: &Arc<App>, job: &'static Job, interval: Duration) -> Result<(), Failed> {
+/// Returns when the job is due whatever its interval.
+async fn ringing(app: &App, job: &Job) {
+    match job.bell {
+        Some(bell) => bell(app).notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What came of looking whether a job is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is not, or another node has it.
+    NotDue,
+    Ran,
+    /// It ran, and something is left.
+    Left,
+}
+
+/// Runs the job if it is due, or was woken, and no other node has it.
+async fn turn(app: &Arc<App>, job: &'static Job, interval: Duration, woken: bool) -> Result<Turn, Failed> {
     let now_ms = now_ms();
+    let since = if woken { Duration::ZERO } else { interval };
     let claim = ClaimJob {
         name: job.name,
         node: app.node.clone(),
         now_ms,
-        due_before_ms: now_ms.saturating_sub(millis(interval)),
+        due_before_ms: now_ms.saturating_sub(millis(since)),
+        latest_start_ms: now_ms.saturating_add(millis(CLOCKS_APART)),
         lease_until_ms: now_ms.saturating_add(millis(LEASE)),
     };
     if !app.store.write(claim).await? {
-        return Ok(());
+        return Ok(Turn::NotDue);
     }
-    let begun = Instant::now();
-    let mut items = 0;
-    let outcome = match timeout(RUN_LIMIT, run(app, job, &mut items)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(Failed)) => "failed",
-        Err(_) => "more",
-    };
-    let took = begun.elapsed();
-    app.metrics.job_ran(job.name, outcome, items, took);
+    let (outcome, items, took) = timed(app, job).await;
     tracing::info!(
         job = job.name,
         outcome,
@@ -94,9 +148,57 @@ async fn turn(app: &Arc<App>, job: &'static Job, interval: Duration) -> Result<(
         now_ms: crate::clock::now_ms(),
         outcome,
         items,
-        failed: outcome == "failed",
+        failed: outcome == FAILED,
     };
-    Ok(app.store.write(end).await?)
+    app.store.write(end).await?;
+    Ok(if outcome == MORE { Turn::Left } else { Turn::Ran })
+}
+
+/// Runs the job for this node alone.
+async fn turn_here(app: &Arc<App>, job: &'static Job) -> Result<Turn, Failed> {
+    let started_at_ms = now_ms();
+    let (outcome, items, took) = timed(app, job).await;
+    let failed = outcome == FAILED;
+    app.runs_here.ended(
+        job.name,
+        Ended {
+            node: &app.node,
+            started_at_ms,
+            ended_at_ms: now_ms(),
+            outcome,
+            items,
+            failed,
+        },
+    );
+    // It runs every second: the log has the runs that found something.
+    if items > 0 {
+        tracing::info!(
+            job = job.name,
+            outcome,
+            items,
+            took_ms = millis(took),
+            "a job ran"
+        );
+    }
+    match outcome {
+        FAILED => Err(Failed),
+        MORE => Ok(Turn::Left),
+        _ => Ok(Turn::Ran),
+    }
+}
+
+/// Runs the job, and counts the run. Returns how it ended, how much it dealt with, and how long it took.
+async fn timed(app: &Arc<App>, job: &Job) -> (&'static str, u64, Duration) {
+    let begun = Instant::now();
+    let mut items = 0;
+    let outcome = match timeout(RUN_LIMIT, run(app, job, &mut items)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(Failed)) => FAILED,
+        Err(_) => MORE,
+    };
+    let took = begun.elapsed();
+    app.metrics.job_ran(job.name, outcome, items, took);
+    (outcome, items, took)
 }
 
 async fn run(app: &Arc<App>, job: &Job, items: &mut u64) -> Result<&'static str, Failed> {
@@ -104,11 +206,11 @@ async fn run(app: &Arc<App>, job: &Job, items: &mut u64) -> Result<&'static str,
         let batch = (job.batch)(app.clone()).await?;
         *items += batch.items;
         if !batch.more {
-            return Ok("done");
+            return Ok(DONE);
         }
         sleep(PAUSE).await;
     }
-    Ok("more")
+    Ok(MORE)
 }
 
 /// Within a tenth of the duration given, so that nodes that started together do not all look together.

@@ -18,6 +18,7 @@ use sottovoce_statements::AuthChallenge;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
+use crate::auth::random;
 use crate::clock::{millis, now_ms};
 use crate::fields;
 use crate::gate::caller;
@@ -110,6 +111,7 @@ impl AccountService for Accounts {
         let change = DeleteAccount {
             challenge: self.0.verify_challenge(challenge, now_ms).await?,
             retired_until_ms: now_ms.saturating_add(millis(self.0.limits.retired_name_lifetime)),
+            fresh_key: random()?,
         };
         self.0.store.write(change).await.map_err(Refusal::from)?;
         Ok(Response::new(DeleteAccountResponse {}))

@@ -22,7 +22,7 @@ use crate::limits::{Limits, MAX_PART_LEN};
 use crate::refusal::Refusal;
 use crate::store::{
     AdvanceUpload, BeginRefusal, BeginUpload, BlobId, Caller, FinishUpload, Held, OverQuota, Quota, Release,
-    Retain, RetainRefusal, Upload, UploadId, UploadRefusal,
+    Retain, RetainRefusal, Upload, UploadId, UploadRefusal, WriteError,
 };
 
 /// `sottovoce.v1.BlobService`.
@@ -39,7 +39,12 @@ impl BlobService for Blobs {
     ) -> Result<Response<BeginUploadResponse>, Status> {
         let caller = caller(&request)?;
         let change = read_begin(&caller, request.get_ref(), &self.0.limits)?;
-        let begun = self.0.store.write(change).await.map_err(Refusal::from)?;
+        let begun = self.0.store.write(change).await.map_err(|error| {
+            if let WriteError::Refused(BeginRefusal::OverQuota(_)) = error {
+                self.0.given_up.notify_one();
+            }
+            Refusal::from(error)
+        })?;
         Ok(Response::new(BeginUploadResponse {
             offset: begun.stored,
             part_len: u32::try_from(begun.part_len).unwrap_or(u32::MAX),
@@ -106,7 +111,12 @@ impl BlobService for Blobs {
             until_ms: now_ms.saturating_add(millis(keep_for)),
             quota: Quota::from(limits),
         };
-        let expires_at_ms = self.0.store.write(change).await.map_err(Refusal::from)?;
+        let expires_at_ms = self.0.store.write(change).await.map_err(|error| {
+            if let WriteError::Refused(RetainRefusal::OverQuota(_)) = error {
+                self.0.given_up.notify_one();
+            }
+            Refusal::from(error)
+        })?;
         Ok(Response::new(RetainBlobResponse { expires_at_ms }))
     }
 
@@ -128,6 +138,7 @@ impl BlobService for Blobs {
             held,
         };
         self.0.store.write(change).await.map_err(Refusal::from)?;
+        self.0.given_up.notify_one();
         Ok(Response::new(ReleaseBlobResponse {}))
     }
 }

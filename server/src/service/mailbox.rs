@@ -26,7 +26,9 @@ use crate::limits::{MAX_ACKNOWLEDGED, MAX_BATCH};
 use crate::metrics::Counts;
 use crate::rates::DeviceRate;
 use crate::refusal::Refusal;
-use crate::store::{Acknowledge, Caller, CancelScheduled, Deposit, DepositRefusal, Pending, Receipt};
+use crate::store::{
+    Acknowledge, Caller, CancelScheduled, Deposit, DepositRefusal, Pending, Receipt, Schedule,
+};
 use crate::stream::{self, Deliveries, Event};
 use connect::Frames;
 use read_send::Send;
@@ -118,15 +120,15 @@ impl MailboxService for Mailboxes {
 
 /// A message on its way into the database, or past it.
 enum Begun {
-    /// It was never to be stored, and that is done.
-    HandedOver(Receipt),
+    /// What was to be done with it is done.
+    Done(Receipt),
     Queued(Pending<Deposit>),
 }
 
 impl Begun {
     async fn answer(self) -> Result<Receipt, Refusal> {
         match self {
-            Self::HandedOver(receipt) => Ok(receipt),
+            Self::Done(receipt) => Ok(receipt),
             Self::Queued(pending) => pending.answer().await.map_err(Refusal::from),
         }
     }
@@ -139,9 +141,12 @@ impl App {
         let lengths = deposit.letters.iter().map(|letter| letter.ciphertext.len());
         self.metrics.counts.sent(lengths);
         match send {
+            // In boxes: what the rare cases need would otherwise be held ready by every stream.
+            Send::Stored(deposit) if deposit.due_ms.is_some() => {
+                Ok(Begun::Done(Box::pin(self.store.write(Schedule(deposit))).await?))
+            }
             Send::Stored(deposit) => Ok(Begun::Queued(self.store.enqueue(deposit).await)),
-            // In a box: what the rare case needs would otherwise be held ready by every stream.
-            Send::Ephemeral(deposit) => Box::pin(self.hand_over(deposit)).await.map(Begun::HandedOver),
+            Send::Ephemeral(deposit) => Box::pin(self.hand_over(deposit)).await.map(Begun::Done),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Deleting an account, with everything the server has of it. Of its name a hash stays for a while, so
 //! that nobody else is taken for it.
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use sottovoce_statements::{Address, AuthChallenge, DeviceId, Verified};
 
 use super::db::{Conn, sql};
 use super::devices::{load_keys, remove_device};
 use super::rows::{id, to_db};
+use super::server_keys::{self, SharedKey};
 use super::sessions::use_up_challenge;
 use super::writer::{Tx, Write, WriteError};
 use crate::clock::{day, day_begins_ms};
@@ -14,12 +16,17 @@ use crate::clock::{day, day_begins_ms};
 /// Before a name where it is hashed, so that the hash is of nothing else.
 const LABEL: &[u8] = b"Sottovoce-v1 retired name";
 
+/// The key names are hashed under.
+const KEY_NAME: &str = "retired names";
+
 /// Deletes the account of the device that signed.
 pub(crate) struct DeleteAccount {
     /// Made by this server, and not expired.
     pub(crate) challenge: Verified<AuthChallenge>,
     /// Nobody has the name before then.
     pub(crate) retired_until_ms: u64,
+    /// Random, for the case that no name was ever retired here.
+    pub(crate) fresh_key: [u8; 32],
 }
 
 /// Why an account was not deleted.
@@ -61,8 +68,7 @@ impl Write for DeleteAccount {
         }
         self.delete(tx, account, devices.into_iter().map(|(device, _)| device))
             .await?;
-        self.retire(&mut tx.conn, &address).await?;
-        Ok(())
+        self.retire(tx, &address).await
     }
 }
 
@@ -76,6 +82,7 @@ impl DeleteAccount {
         for device in devices {
             remove_device(tx, device).await?;
         }
+        self.forget_last_holder(&mut tx.conn, account).await?;
         for text in [
             "DELETE FROM receipts WHERE account = $1",
             "DELETE FROM manifests WHERE account = $1",
@@ -92,12 +99,34 @@ impl DeleteAccount {
         Ok(())
     }
 
-    async fn retire(&self, conn: &mut Conn<'_>, address: &str) -> Result<(), sqlx::Error> {
+    /// The blobs it gave up, and that are not removed yet, count for nobody any more.
+    async fn forget_last_holder(&self, conn: &mut Conn<'_>, account: i64) -> Result<(), sqlx::Error> {
+        let lock = conn.lock_rows();
+        let _: Vec<(i64,)> = sql(format!(
+            "SELECT size FROM blobs WHERE unheld = 1 AND last_holder = $1 ORDER BY key{lock}"
+        ))
+        .bind(account)
+        .fetch_all(conn)
+        .await?;
+        sql("UPDATE blobs SET last_holder = NULL WHERE unheld = 1 AND last_holder = $1")
+            .bind(account)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+
+    async fn retire(&self, tx: &mut Tx<'_>, address: &str) -> Result<(), WriteError<DeleteRefusal>> {
+        let key = SharedKey {
+            name: KEY_NAME,
+            fresh: self.fresh_key,
+        };
+        let key = key.apply(tx).await.map_err(|_| WriteError::Failed)?;
+        let hash = name_hash(&key, address).ok_or(WriteError::Failed)?;
         sql("INSERT INTO retired_names (hash, until_ms) VALUES ($1, $2) \
              ON CONFLICT (hash) DO UPDATE SET until_ms = excluded.until_ms")
-        .bind(name_hash(address))
+        .bind(hash)
         .bind(to_db(day_begins_ms(day(self.retired_until_ms))))
-        .execute(conn)
+        .execute(&mut tx.conn)
         .await?;
         Ok(())
     }
@@ -109,18 +138,31 @@ pub(super) async fn is_retired(
     address: &Address,
     now_ms: u64,
 ) -> Result<bool, sqlx::Error> {
-    let row: Option<(i64,)> = sql("SELECT until_ms FROM retired_names WHERE hash = $1 AND until_ms > $2")
-        .bind(name_hash(address.as_str()))
-        .bind(to_db(now_ms))
-        .fetch_optional(conn)
-        .await?;
+    let key = server_keys::find(conn, KEY_NAME).await?;
+    let hash = key.and_then(|key| name_hash(&key, address.as_str()));
+    let row: Option<(i64,)> =
+        sql("SELECT until_ms FROM retired_names WHERE hash IN ($1, $2) AND until_ms > $3")
+            .bind(hash.map(|hash| hash.to_vec()))
+            .bind(keyless_hash(address.as_str()))
+            .bind(to_db(now_ms))
+            .fetch_optional(conn)
+            .await?;
     Ok(row.is_some())
 }
 
-fn name_hash(address: &str) -> [u8; 32] {
+/// What names were hashed to before there was a key: they stay retired until their time is over.
+fn keyless_hash(address: &str) -> [u8; 32] {
     Sha256::new()
         .chain_update(LABEL)
         .chain_update(address.as_bytes())
         .finalize()
         .into()
+}
+
+/// Under a key of the server's, so that the hashes alone tell nobody which names they are of.
+fn name_hash(key: &[u8; 32], address: &str) -> Option<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(LABEL);
+    mac.update(address.as_bytes());
+    Some(mac.finalize().into_bytes().into())
 }

@@ -56,15 +56,16 @@ pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
 pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState};
 pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use operating::{
-    Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, NewInvite, PlaceError,
-    PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, copy_sqlite, inspect, place_sqlite,
+    Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite,
+    PlaceError, PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, copy_sqlite, inspect,
+    place_sqlite,
 };
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
 pub(crate) use recovery::PutRecoveryBlob;
 pub(crate) use refresh::{Refresh, RefreshRefusal, Refreshed};
 pub(crate) use roster::{AppendEntry, FoundChannel, Membership, NewEntry, RosterRefusal};
-pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled};
+pub(crate) use scheduled::{CancelScheduled, ReleaseScheduled, Schedule};
 pub(crate) use server_keys::SharedKey;
 pub(crate) use sessions::{
     Caller, Grounds, RevokeSession, SessionUnknown, SignIn, SignInPace, SignInRefusal, StoredSession,

@@ -1,19 +1,27 @@
 //! Messages that are to be delivered later: they wait apart, and get their place in the order of delivery
 //! when their time has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use sottovoce_statements::DeviceId;
 
 use super::db::{Conn, Rows, sql};
-use super::rows::{fixed, to_db};
+use super::deposit::{self, Deposit, DepositRefusal, Receipt};
+use super::rows::{fixed, from_db, to_db};
+use super::sweep::Batch;
 use super::writer::{Tx, Write, WriteError};
+use super::{ReadError, Store};
+use crate::limits::SCHEDULED_SHARE;
+
+/// Takes a message that is to be delivered later, if its share of the mailboxes it is for has room.
+pub(crate) struct Schedule(pub(crate) Deposit);
 
 /// Messages released in one change.
 const RELEASE_BATCH: i64 = 256;
 
-/// Puts what is due into the mailboxes.
+/// Puts what is due into the mailboxes, in the order of its times; what is due at one time in that in which it
+/// was taken.
 pub(crate) struct ReleaseScheduled {
     pub(crate) now_ms: u64,
 }
@@ -24,6 +32,45 @@ pub(crate) struct CancelScheduled {
     pub(crate) client_message_id: [u8; 16],
 }
 
+impl Write for Schedule {
+    type Output = Receipt;
+    type Refusal = DepositRefusal;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Receipt, WriteError<DepositRefusal>> {
+        let Self(deposit) = self;
+        let outcome = deposit::apply(&[deposit], &[], tx).await?.pop();
+        let receipt = outcome.ok_or(WriteError::Failed)?.map_err(WriteError::Refused)?;
+        // A repeat of what was taken before takes no more room. Everything else is counted when it is in, with
+        // its mailboxes locked; the refusal takes it out again.
+        let is_new = receipt.receipt_id == deposit.receipt_id;
+        if is_new && !self.has_room(tx).await? {
+            return Err(WriteError::Refused(DepositRefusal::MailboxFull));
+        }
+        Ok(receipt)
+    }
+}
+
+impl Schedule {
+    /// Whether no mailbox has more scheduled than may be.
+    async fn has_room(&self, tx: &mut Tx<'_>) -> Result<bool, sqlx::Error> {
+        let Self(deposit) = self;
+        let rows: Vec<(i64, i64)> = sql(
+            "WITH r(device) AS ({rows}) SELECT COUNT(*), CAST(SUM(LENGTH(ciphertext)) AS BIGINT) \
+             FROM scheduled WHERE device IN (SELECT device FROM r) GROUP BY device",
+        )
+        .rows(Rows::column(deposit.letters.iter().map(|letter| letter.device)))
+        .fetch_all(&mut tx.conn)
+        .await?;
+        let max_messages = deposit.bounds.max_messages.div_ceil(SCHEDULED_SHARE);
+        let max_bytes = deposit.bounds.max_bytes.div_ceil(SCHEDULED_SHARE);
+        Ok(rows
+            .iter()
+            .all(|(messages, bytes)| from_db(*messages) <= max_messages && from_db(*bytes) <= max_bytes))
+    }
+}
+
+/// A message that waits: id, mailbox, sender and its device, ciphertext, when it was taken, when it expires; and
+/// when it is due and its number, which say in what order it is delivered.
 type ScheduledRow = (
     Vec<u8>,
     Vec<u8>,
@@ -32,88 +79,133 @@ type ScheduledRow = (
     Vec<u8>,
     i64,
     Option<i64>,
+    i64,
+    i64,
 );
 
 impl Write for ReleaseScheduled {
-    /// Whether there may be more.
-    type Output = bool;
+    type Output = Batch;
     type Refusal = Infallible;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
-        let due: Vec<(Vec<u8>,)> =
-            sql("SELECT id FROM scheduled WHERE due_ms <= $1 ORDER BY due_ms LIMIT $2")
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Batch, WriteError<Infallible>> {
+        let due: Vec<(Vec<u8>, Vec<u8>)> =
+            sql("SELECT id, device FROM scheduled WHERE due_ms <= $1 ORDER BY due_ms, number LIMIT $2")
                 .bind(to_db(self.now_ms))
                 .bind(RELEASE_BATCH)
                 .fetch_all(&mut tx.conn)
                 .await?;
-        if due.is_empty() {
-            return Ok(false);
-        }
-        let more = due.len() as i64 == RELEASE_BATCH;
-        let ids = Rows::column(due.into_iter().map(|(id,)| id));
+        let found = due.len() as u64;
+        let (ids, devices): (Vec<_>, BTreeSet<_>) = due.into_iter().unzip();
+        hold_mailboxes(devices, &mut tx.conn).await?;
         // Another node may have been here first: what is taken out here is released here.
-        let mut released: Vec<ScheduledRow> = sql(
-            "WITH r(id) AS ({rows}) DELETE FROM scheduled WHERE id IN (SELECT id FROM r) RETURNING id, device, \
-             sender, sender_device, ciphertext, received_at_ms, expires_at_ms",
-        )
-        .rows(ids)
-        .fetch_all(&mut tx.conn)
-        .await?;
-        // By device, and in the order in which they were sent.
-        released.sort_by(|a, b| (&a.1, a.5).cmp(&(&b.1, b.5)));
-        self.put(released, tx).await?;
-        Ok(more)
+        let mut released = take_out(ids, &mut tx.conn).await?;
+        let items = released.len() as u64;
+        released.sort_by(|a, b| (&a.1, a.7, a.8).cmp(&(&b.1, b.7, b.8)));
+        put(released, tx).await?;
+        Ok(Batch {
+            items,
+            more: to_db(found) >= RELEASE_BATCH,
+        })
     }
 }
 
-impl ReleaseScheduled {
-    async fn put(&self, released: Vec<ScheduledRow>, tx: &mut Tx<'_>) -> Result<(), WriteError<Infallible>> {
-        let mut counts: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-        for row in &released {
-            *counts.entry(row.1.clone()).or_default() += 1;
-        }
-        let mut last = BTreeMap::new();
-        for (device, count) in &counts {
-            let (until,): (i64,) = sql(
-                "UPDATE devices SET last_sequence = last_sequence + $1 WHERE id = $2 RETURNING last_sequence",
-            )
-            .bind(*count)
-            .bind(device.as_slice())
-            .fetch_one(&mut tx.conn)
-            .await?;
-            last.insert(device.clone(), until - count);
-        }
-        let mut envelopes = Rows::default();
-        for (id, device, sender, sender_device, ciphertext, received_at_ms, expires_at_ms) in released {
-            let Some(sequence) = last.get_mut(&device) else {
-                continue;
-            };
-            *sequence += 1;
-            let size = to_db(ciphertext.len() as u64);
-            tx.wake(DeviceId::from_bytes(fixed(&device)?));
-            envelopes.push([
-                device.into(),
-                (*sequence).into(),
-                id.into(),
-                sender.into(),
-                sender_device.into(),
-                ciphertext.into(),
-                size.into(),
-                received_at_ms.into(),
-                expires_at_ms.into(),
-            ]);
-        }
-        if !envelopes.is_empty() {
-            sql(
-                "INSERT INTO envelopes (device, sequence, id, sender, sender_device, ciphertext, size, \
-                 received_at_ms, expires_at_ms) {rows}",
-            )
-            .rows(envelopes)
-            .execute(&mut tx.conn)
-            .await?;
-        }
-        Ok(())
+async fn take_out(ids: Vec<Vec<u8>>, conn: &mut Conn<'_>) -> Result<Vec<ScheduledRow>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
+    sql(
+        "WITH r(id) AS ({rows}) DELETE FROM scheduled WHERE id IN (SELECT id FROM r) RETURNING id, device, \
+         sender, sender_device, ciphertext, received_at_ms, expires_at_ms, due_ms, number",
+    )
+    .rows(Rows::column(ids))
+    .fetch_all(conn)
+    .await
+}
+
+/// Puts messages, those of one mailbox in their order, at the ends of their mailboxes.
+async fn put(released: Vec<ScheduledRow>, tx: &mut Tx<'_>) -> Result<(), sqlx::Error> {
+    let mut counts: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+    for row in &released {
+        *counts.entry(row.1.clone()).or_default() += 1;
+    }
+    let mut last = make_places(counts, &mut tx.conn).await?;
+    let mut envelopes = Rows::default();
+    for (id, device, sender, sender_device, ciphertext, received_at_ms, expires_at_ms, ..) in released {
+        let Some(sequence) = last.get_mut(&device) else {
+            continue;
+        };
+        *sequence += 1;
+        let size = to_db(ciphertext.len() as u64);
+        tx.wake(DeviceId::from_bytes(fixed(&device)?));
+        envelopes.push([
+            device.into(),
+            (*sequence).into(),
+            id.into(),
+            sender.into(),
+            sender_device.into(),
+            ciphertext.into(),
+            size.into(),
+            received_at_ms.into(),
+            expires_at_ms.into(),
+        ]);
+    }
+    if !envelopes.is_empty() {
+        sql(
+            "INSERT INTO envelopes (device, sequence, id, sender, sender_device, ciphertext, size, \
+             received_at_ms, expires_at_ms) {rows}",
+        )
+        .rows(envelopes)
+        .execute(&mut tx.conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Makes room for so many envelopes at the end of each mailbox, and returns the sequences before it.
+async fn make_places(
+    counts: BTreeMap<Vec<u8>, i64>,
+    conn: &mut Conn<'_>,
+) -> Result<BTreeMap<Vec<u8>, i64>, sqlx::Error> {
+    let mut rows = Rows::default();
+    for (device, count) in &counts {
+        rows.push([device.as_slice().into(), (*count).into()]);
+    }
+    if rows.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ends: Vec<(Vec<u8>, i64)> = sql(
+        "WITH r(device, count) AS ({rows}) UPDATE devices SET last_sequence = last_sequence + r.count \
+         FROM r WHERE devices.id = r.device RETURNING id, last_sequence",
+    )
+    .rows(rows)
+    .fetch_all(conn)
+    .await?;
+    Ok(ends
+        .into_iter()
+        .map(|(device, end)| {
+            let count = counts.get(&device).copied().unwrap_or_default();
+            (device, end - count)
+        })
+        .collect())
+}
+
+/// In the order in which everybody takes hold of them, and before what is in them.
+pub(super) async fn hold_mailboxes(
+    devices: BTreeSet<Vec<u8>>,
+    conn: &mut Conn<'_>,
+) -> Result<(), sqlx::Error> {
+    let lock = conn.hold_mailboxes();
+    if devices.is_empty() || lock.is_empty() {
+        return Ok(());
+    }
+    let _: Vec<(i64,)> = sql(format!(
+        "WITH r(device) AS ({{rows}}) SELECT position FROM devices WHERE id IN (SELECT device FROM r) \
+         ORDER BY id{lock}"
+    ))
+    .rows(Rows::column(devices))
+    .fetch_all(conn)
+    .await?;
+    Ok(())
 }
 
 impl Write for CancelScheduled {
@@ -122,29 +214,48 @@ impl Write for CancelScheduled {
     type Refusal = Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
-        let cancelled: Vec<(Vec<u8>, Vec<u8>)> = sql(
+        let waiting: Vec<(Vec<u8>,)> =
+            sql("SELECT device FROM scheduled WHERE sender_device = $1 AND client_message_id = $2")
+                .bind(self.sender_device)
+                .bind(self.client_message_id)
+                .fetch_all(&mut tx.conn)
+                .await?;
+        let devices = waiting.into_iter().map(|(device,)| device).collect();
+        hold_mailboxes(devices, &mut tx.conn).await?;
+        let cancelled: Vec<(Vec<u8>, i64)> = sql(
             "DELETE FROM scheduled WHERE sender_device = $1 AND client_message_id = $2 \
-             RETURNING device, ciphertext",
+             RETURNING device, CAST(LENGTH(ciphertext) AS BIGINT)",
         )
         .bind(self.sender_device)
         .bind(self.client_message_id)
         .fetch_all(&mut tx.conn)
         .await?;
-        for (device, ciphertext) in &cancelled {
-            uncount(&mut tx.conn, device, ciphertext.len()).await?;
+        for (device, size) in &cancelled {
+            uncount(&mut tx.conn, device, *size).await?;
         }
         Ok(!cancelled.is_empty())
     }
 }
 
-async fn uncount(conn: &mut Conn<'_>, device: &[u8], size: usize) -> Result<(), sqlx::Error> {
+async fn uncount(conn: &mut Conn<'_>, device: &[u8], size: i64) -> Result<(), sqlx::Error> {
     sql(
         "UPDATE devices SET mailbox_messages = mailbox_messages - 1, mailbox_bytes = mailbox_bytes - $1 \
          WHERE id = $2",
     )
-    .bind(to_db(size as u64))
+    .bind(size)
     .bind(device)
     .execute(conn)
     .await?;
     Ok(())
+}
+
+impl Store {
+    /// Whether a message that was scheduled is due. Asked before the writer is: mostly there is none.
+    pub(crate) async fn is_due(&self, now_ms: u64) -> Result<bool, ReadError> {
+        let row: Option<(i64,)> = sql("SELECT due_ms FROM scheduled WHERE due_ms <= $1 LIMIT 1")
+            .bind(to_db(now_ms))
+            .fetch_optional(&mut self.read().await?.conn())
+            .await?;
+        Ok(row.is_some())
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::db::sql;
+use super::db::{Conn, sql};
 use super::rows::fixed;
 use super::writer::{Tx, Write, WriteError};
 
@@ -23,10 +23,15 @@ impl Write for SharedKey {
             .bind(self.fresh)
             .execute(&mut tx.conn)
             .await?;
-        let (key,): (Vec<u8>,) = sql("SELECT key FROM server_keys WHERE name = $1")
-            .bind(self.name)
-            .fetch_one(&mut tx.conn)
-            .await?;
-        Ok(fixed(&key)?)
+        find(&mut tx.conn, self.name).await?.ok_or(WriteError::Failed)
     }
+}
+
+/// The key of this name, if one was made.
+pub(super) async fn find(conn: &mut Conn<'_>, name: &str) -> Result<Option<[u8; 32]>, sqlx::Error> {
+    let row: Option<(Vec<u8>,)> = sql("SELECT key FROM server_keys WHERE name = $1")
+        .bind(name)
+        .fetch_optional(conn)
+        .await?;
+    row.map(|(key,)| fixed(&key)).transpose()
 }

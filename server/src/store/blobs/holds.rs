@@ -104,7 +104,7 @@ impl Write for Release {
             .bind(account)
             .execute(conn)
             .await?;
-        mark_if_unheld(conn, &key).await?;
+        mark_if_unheld(conn, &key, account).await?;
         Ok(())
     }
 }

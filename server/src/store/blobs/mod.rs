@@ -10,6 +10,9 @@
 //! start, so that what it will take counts for the quota, and what is never finished goes as all goes
 //! that nobody holds.
 //!
+//! What nobody holds counts for the account whose hold was the last until its objects are gone: who
+//! uploads and gives up, again and again, takes no more of the disk than the account may hold.
+//!
 //! Rows are locked in one order: the account, then blobs by their keys.
 
 mod holds;
@@ -121,7 +124,8 @@ async fn lock_account(conn: &mut Conn<'_>, device: &DeviceId) -> Result<Option<i
     Ok(row.map(|(account,)| account))
 }
 
-/// Checks that an account has room for one more blob, of `size` bytes.
+/// Checks that an account has room for one more blob, of `size` bytes. Bytes count as long as they are in the
+/// storage, whether or not they can still be read.
 async fn check_quota(
     conn: &mut Conn<'_>,
     account: i64,
@@ -129,14 +133,20 @@ async fn check_quota(
     quota: &Quota,
     now_ms: u64,
 ) -> Result<Result<(), OverQuota>, sqlx::Error> {
-    let (blobs, bytes, uploads): (i64, i64, i64) = sql(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT), COUNT(keep_for_ms) FROM blob_holds \
-         WHERE account = $1 AND expires_at_ms > $2",
-    )
+    let (blobs, held, uploads): (i64, i64, i64) =
+        sql("SELECT COUNT(CASE WHEN expires_at_ms > $2 THEN 1 END), \
+         CAST(COALESCE(SUM(size), 0) AS BIGINT), COUNT(CASE WHEN expires_at_ms > $2 THEN keep_for_ms END) \
+         FROM blob_holds WHERE account = $1")
+        .bind(account)
+        .bind(to_db(now_ms))
+        .fetch_one(conn)
+        .await?;
+    let (given_up,): (i64,) = sql("SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM blobs \
+         WHERE unheld = 1 AND last_holder = $1")
     .bind(account)
-    .bind(to_db(now_ms))
     .fetch_one(conn)
     .await?;
+    let bytes = held.saturating_add(given_up);
     let within = |used: i64, more: u64, limit: u64| {
         let fits = from_db(used).saturating_add(more) <= limit;
         if fits { Ok(()) } else { Err(OverQuota(limit)) }
@@ -146,11 +156,13 @@ async fn check_quota(
         .and(within(uploads, 1, quota.uploads)))
 }
 
-/// Marks a blob that nobody holds any more, for its objects to be removed.
-async fn mark_if_unheld(conn: &mut Conn<'_>, key: &[u8]) -> Result<(), sqlx::Error> {
-    sql("UPDATE blobs SET unheld = 1 WHERE key = $1 AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = $1)")
-        .bind(key)
-        .execute(conn)
-        .await?;
+/// Marks a blob that nobody holds any more since `account` gave it up, for its objects to be removed.
+async fn mark_if_unheld(conn: &mut Conn<'_>, key: &[u8], account: i64) -> Result<(), sqlx::Error> {
+    sql("UPDATE blobs SET unheld = 1, last_holder = $2 \
+         WHERE key = $1 AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = $1)")
+    .bind(key)
+    .bind(account)
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! What becomes of blobs that nobody holds: rows are marked, and forgotten once their objects are gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use crate::blobs::StorageKey;
-use crate::store::db::{Rows, sql};
+use crate::store::db::{Conn, Rows, sql};
 use crate::store::rows::{fixed, to_db};
 use crate::store::{ReadError, Store, Tx, Write, WriteError};
 
@@ -39,21 +39,35 @@ impl Write for ExpireHolds {
         .rows(rows.clone())
         .fetch_all(conn)
         .await?;
-        let ended = sql("WITH r(key) AS ({rows}) DELETE FROM blob_holds \
-             WHERE expires_at_ms <= $1 AND blob IN (SELECT key FROM r)")
+        let ended: Vec<(Vec<u8>, i64)> = sql("WITH r(key) AS ({rows}) DELETE FROM blob_holds \
+             WHERE expires_at_ms <= $1 AND blob IN (SELECT key FROM r) RETURNING blob, account")
         .bind(to_db(self.now_ms))
-        .rows(rows.clone())
-        .execute(conn)
+        .rows(rows)
+        .fetch_all(conn)
         .await?;
+        let count = ended.len() as u64;
+        mark_unheld(ended.into_iter().collect(), conn).await?;
+        Ok(count)
+    }
+}
+
+/// Of these blobs, whose rows are locked, marks those that nobody holds. Each comes with an account that did
+/// until just now.
+async fn mark_unheld(blobs: BTreeMap<Vec<u8>, i64>, conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
+    let mut rows = Rows::default();
+    for (key, account) in blobs {
+        rows.push([key.into(), account.into()]);
+    }
+    if !rows.is_empty() {
         sql(
-            "WITH r(key) AS ({rows}) UPDATE blobs SET unheld = 1 WHERE key IN (SELECT key FROM r) \
-             AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = blobs.key)",
+            "WITH r(key, account) AS ({rows}) UPDATE blobs SET unheld = 1, last_holder = r.account FROM r \
+             WHERE blobs.key = r.key AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = blobs.key)",
         )
         .rows(rows)
         .execute(conn)
         .await?;
-        Ok(ended)
     }
+    Ok(())
 }
 
 /// Marks, among the next blobs by their keys, those whose holds went with their account.
@@ -63,12 +77,19 @@ pub(crate) struct MarkUnheld {
     pub(crate) at_most: u64,
 }
 
+/// How far [`MarkUnheld`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marked {
+    /// The last blob looked at; `None` when there are no more.
+    pub(crate) last: Option<StorageKey>,
+    pub(crate) count: u64,
+}
+
 impl Write for MarkUnheld {
-    /// The last one looked at; `None` when there are no more.
-    type Output = Option<StorageKey>;
+    type Output = Marked;
     type Refusal = Infallible;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, WriteError<Infallible>> {
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Marked, WriteError<Infallible>> {
         let conn = &mut tx.conn;
         let after = self.after.map(|key| key.0.to_vec()).unwrap_or_default();
         let keys: Vec<(Vec<u8>,)> = sql("SELECT key FROM blobs WHERE key > $1 ORDER BY key LIMIT $2")
@@ -77,17 +98,34 @@ impl Write for MarkUnheld {
             .fetch_all(conn)
             .await?;
         let Some((last,)) = keys.last() else {
-            return Ok(None);
+            return Ok(Marked { last: None, count: 0 });
         };
-        sql(
-            "UPDATE blobs SET unheld = 1 WHERE key > $1 AND key <= $2 AND unheld = 0 \
-             AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = blobs.key)",
-        )
+        let key = StorageKey(fixed(last)?);
+        // Locked before they are judged: somebody may be taking hold of one just now, by the hold of an
+        // account that is gone since.
+        let lock = conn.lock_rows();
+        let candidates: Vec<(Vec<u8>,)> = sql(format!(
+            "SELECT key FROM blobs WHERE key > $1 AND key <= $2 AND unheld = 0 \
+             AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = blobs.key) ORDER BY key{lock}"
+        ))
         .bind(after)
         .bind(last.as_slice())
-        .execute(conn)
+        .fetch_all(conn)
         .await?;
-        Ok(Some(StorageKey(fixed(last)?)))
+        let mut count = 0;
+        if !candidates.is_empty() {
+            count = sql(
+                "WITH r(key) AS ({rows}) UPDATE blobs SET unheld = 1 WHERE key IN (SELECT key FROM r) \
+                 AND NOT EXISTS (SELECT 1 FROM blob_holds WHERE blob = blobs.key)",
+            )
+            .rows(Rows::column(candidates.into_iter().map(|(key,)| key)))
+            .execute(conn)
+            .await?;
+        }
+        Ok(Marked {
+            last: Some(key),
+            count,
+        })
     }
 }
 
@@ -120,12 +158,19 @@ impl Store {
         Ok(fixed(&owner)?)
     }
 
-    /// Some of the blobs whose objects are to be removed.
-    pub(crate) async fn unheld(&self, at_most: u64) -> Result<Vec<StorageKey>, ReadError> {
-        let keys: Vec<(Vec<u8>,)> = sql("SELECT key FROM blobs WHERE unheld = 1 ORDER BY key LIMIT $1")
-            .bind(to_db(at_most))
-            .fetch_all(&mut self.read().await?.conn())
-            .await?;
+    /// Some of the blobs whose objects are to be removed, by their keys.
+    pub(crate) async fn unheld(
+        &self,
+        after: Option<StorageKey>,
+        at_most: u64,
+    ) -> Result<Vec<StorageKey>, ReadError> {
+        let after = after.map(|key| key.0.to_vec()).unwrap_or_default();
+        let keys: Vec<(Vec<u8>,)> =
+            sql("SELECT key FROM blobs WHERE unheld = 1 AND key > $1 ORDER BY key LIMIT $2")
+                .bind(after)
+                .bind(to_db(at_most))
+                .fetch_all(&mut self.read().await?.conn())
+                .await?;
         keys.into_iter()
             .map(|(key,)| Ok(StorageKey(fixed(&key)?)))
             .collect()

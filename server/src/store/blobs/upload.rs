@@ -110,7 +110,7 @@ impl BeginUpload {
                 .bind(account)
                 .execute(conn)
                 .await?;
-            mark_if_unheld(conn, &key).await?;
+            mark_if_unheld(conn, &key, account).await?;
             return Ok(None);
         }
         if from_db(size) != self.size {
@@ -187,6 +187,16 @@ impl Write for FinishUpload {
         let conn = &mut tx.conn;
         let unknown = WriteError::Refused(UploadRefusal::Unknown);
         let account = lock_account(conn, &self.device).await?.ok_or(unknown)?;
+        // Until this is through, no sweep ends the hold that is found next.
+        let lock = conn.lock_rows();
+        let _: Option<(i64,)> = sql(format!(
+            "SELECT stored FROM blobs WHERE key = \
+             (SELECT blob FROM blob_holds WHERE account = $1 AND upload_hash = $2){lock}"
+        ))
+        .bind(account)
+        .bind(self.upload.hash())
+        .fetch_optional(conn)
+        .await?;
         let row: Option<HeldUpload> = sql(
             "SELECT blobs.key, blobs.size, blobs.stored, blob_holds.expires_at_ms, blob_holds.keep_for_ms \
              FROM blob_holds JOIN blobs ON blobs.key = blob_holds.blob \

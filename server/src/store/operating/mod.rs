@@ -16,7 +16,7 @@ pub(crate) use copy::{PlaceError, copy_sqlite, place_sqlite};
 pub(crate) use devices::{DeviceRow, SignOut};
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use invites::{CreateInvite, Invite, NewInvite, RevokeInvite, is_invited, use_invite};
-pub(crate) use jobs::{ClaimJob, EndJob, JobRow};
+pub(crate) use jobs::{ClaimJob, EndJob, JobRow, MORE};
 pub(crate) use lapsed::RemoveLapsed;
 
 impl Store {
