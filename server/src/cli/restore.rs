@@ -115,9 +115,18 @@ fn put_back(list: &List, folder: &Path, to: &Path) -> io::Result<()> {
         };
         let place = to.join(name);
         if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent)?;
+            create_private(parent)?;
         }
         fs::copy(folder.join(&file.path), place)?;
     }
     Ok(())
+}
+
+/// For the server's own user alone, as the server makes them.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
