@@ -7,7 +7,7 @@ use crate::config::Database;
 use crate::hints::Outbox;
 use crate::hub::Hub;
 use crate::limits::Limits;
-use crate::store::{Post, ReadError};
+use crate::store::{Bounds, Deposit, DepositFrom, Letter, Post, ReadError};
 
 const CHANNEL: ChannelId = ChannelId::from_bytes([0xc4; 32]);
 const NODE: [u8; 16] = [1; 16];
@@ -289,4 +289,56 @@ async fn a_post_that_nobody_is_there_to_get_is_not_kept() {
     world.post(1).await;
     assert_eq!(world.finish().await, (1, 0));
     assert_eq!(world.count("SELECT COUNT(*) FROM posts").await, 0);
+}
+
+#[tokio::test]
+async fn a_message_is_taken_while_a_post_is_on_its_way_and_not_after_it() {
+    const MEMBERS: i64 = 10_000;
+    let world = World::of(MEMBERS).await;
+    world.post(1).await;
+    let (steps, begun) = (std::cell::Cell::new(0), tokio::sync::Notify::new());
+    let delivering = async {
+        while !world.step(NODE, 1).await.unfinished.is_empty() {
+            steps.set(steps.get() + 1);
+            begun.notify_one();
+        }
+    };
+    let sending = async {
+        begun.notified().await;
+        let letter = Letter {
+            device: device(2),
+            envelope_id: [7; 16],
+            ciphertext: vec![7],
+        };
+        let deposit = Deposit {
+            from: DepositFrom::Device {
+                address: Address::parse("m3@localhost").unwrap(),
+                device: device(3),
+            },
+            recipient: Address::parse("m2@localhost").unwrap(),
+            client_message_id: [7; 16],
+            request_digest: [7; 32],
+            manifest_version: 0,
+            letters: vec![letter],
+            receipt_id: [7; 16],
+            now_ms: 1,
+            expires_at_ms: None,
+            due_ms: None,
+            bounds: Bounds {
+                max_messages: 100,
+                max_bytes: 100_000,
+                max_receipts: 100,
+            },
+        };
+        world.store.write_together(deposit).await.unwrap();
+        steps.get()
+    };
+    let ((), steps_before) = tokio::join!(delivering, sending);
+    // The one under way when it was sent, and the one that it shared a commit with; nothing is measured.
+    assert!(
+        steps_before <= 4,
+        "it waited for {steps_before} of {}",
+        steps.get()
+    );
+    assert!(steps.get() >= MEMBERS / CHUNK as i64, "{} steps", steps.get());
 }
