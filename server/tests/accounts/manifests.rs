@@ -8,7 +8,7 @@ use sottovoce_proto::v1::{
 };
 
 use super::{binding, following, register, second, update, update_after, works};
-use crate::common::{Clients, Device, Look, TestServer, dump, id, reason, told, with_token};
+use crate::common::{Clients, Device, Look, TestServer, dump, id, mismatch, reason, told, with_token};
 
 async fn account(clients: &Clients, token: &str, device: &Device) -> GetAccountResponse {
     let request = GetAccountRequest {
@@ -269,6 +269,12 @@ async fn who_sends_for_an_older_manifest_is_told_which_devices_are_newer() {
     let mut mailbox = clients.mailbox.clone();
     let status = mailbox.send(with_token(&bobs, letter(1))).await.unwrap_err();
     assert_eq!(reason(&status), "DEVICES_MISMATCH");
+    let mismatch = mismatch(&status);
+    assert_eq!(mismatch.stale, [laptop.id.as_bytes().to_vec()]);
+    assert!(
+        mismatch.missing.is_empty() && mismatch.extra.is_empty(),
+        "{mismatch:?}"
+    );
     mailbox.send(with_token(&bobs, letter(2))).await.unwrap();
     server.stop().await;
 }

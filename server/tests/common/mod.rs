@@ -19,6 +19,8 @@ pub(crate) use raw::{call, half_open, last_word, unfinished};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use prost::Message;
+use sottovoce_proto::v1::DeviceMismatch;
 use sottovoce_proto::v1::account_service_client::AccountServiceClient;
 use sottovoce_proto::v1::auth_service_client::AuthServiceClient;
 use sottovoce_proto::v1::mailbox_service_client::MailboxServiceClient;
@@ -176,6 +178,17 @@ pub(crate) fn told(status: &Status) -> (Code, String, String) {
 /// The reason of a refusal.
 pub(crate) fn reason(status: &Status) -> String {
     told(status).1
+}
+
+/// How the devices that were named differ from those there are.
+pub(crate) fn mismatch(status: &Status) -> DeviceMismatch {
+    let details = tonic_types::pb::Status::decode(status.details()).unwrap();
+    let any = details
+        .details
+        .iter()
+        .find(|any| any.type_url.ends_with("DeviceMismatch"))
+        .unwrap();
+    DeviceMismatch::decode(any.value.as_slice()).unwrap()
 }
 
 /// 16 bytes that differ for every `n`.

@@ -11,7 +11,7 @@ use crate::common::{Device, TestServer, add_device, dump, id, told, with_token};
 use sottovoce_statements::DeviceId;
 use tonic::Status;
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     now.as_millis().try_into().unwrap()
 }

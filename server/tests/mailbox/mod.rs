@@ -4,7 +4,11 @@ mod connecting;
 mod delivering;
 mod flags;
 mod keeping;
+mod later;
+mod sealed;
 mod sending;
+
+pub(crate) use flags::now_ms;
 
 use std::time::Duration;
 

@@ -1,12 +1,11 @@
 //! Sends: one receipt for one request, and all of a recipient's devices or none.
 
-use prost::Message;
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{DeviceMessage, SendRequest};
 use sottovoce_statements::DeviceId;
 
 use super::{acknowledge, alice_and_bob, assert_quiet, next, next_envelope, subscribe};
-use crate::common::{Device, TestServer, add_device, dump, id, reason, with_token};
+use crate::common::{Device, TestServer, add_device, dump, id, mismatch, reason, with_token};
 
 #[tokio::test]
 async fn a_repeat_gets_the_first_receipt_even_after_delivery() {
@@ -84,13 +83,7 @@ async fn sending_to_devices_the_recipient_does_not_have_lists_the_difference() {
         .await
         .unwrap_err();
     assert_eq!(reason(&status), "DEVICES_MISMATCH");
-    let details = tonic_types::pb::Status::decode(status.details()).unwrap();
-    let any = details
-        .details
-        .iter()
-        .find(|any| any.type_url.ends_with("DeviceMismatch"))
-        .unwrap();
-    let mismatch = sottovoce_proto::v1::DeviceMismatch::decode(any.value.as_slice()).unwrap();
+    let mismatch = mismatch(&status);
     assert_eq!(mismatch.missing, [p.bob.id.as_bytes().to_vec()]);
     assert_eq!(mismatch.extra, [id(5)]);
     // On one's own account the calling device is not among those to send to.
