@@ -14,6 +14,8 @@ mod streams;
 
 use std::time::Duration;
 
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
 use sottovoce_proto::v1::{BeginUploadRequest, FinishUploadRequest, UploadPartRequest};
 use tonic::Code;
@@ -42,6 +44,10 @@ const PUBLISH: &str = "/sottovoce.v1.PrekeyService/PublishPrekeys";
 const FETCH: &str = "/sottovoce.v1.PrekeyService/FetchPrekeyBundles";
 const COUNT: &str = "/sottovoce.v1.PrekeyService/CountPrekeys";
 const SEND: &str = "/sottovoce.v1.MailboxService/Send";
+const SEND_SEALED: &str = "/sottovoce.v1.MailboxService/SendSealed";
+const SEND_BATCH: &str = "/sottovoce.v1.MailboxService/SendBatch";
+const CANCEL: &str = "/sottovoce.v1.MailboxService/CancelScheduled";
+const CONNECT: &str = "/sottovoce.v1.MailboxService/Connect";
 const SUBSCRIBE: &str = "/sottovoce.v1.MailboxService/Subscribe";
 const ACKNOWLEDGE: &str = "/sottovoce.v1.MailboxService/Acknowledge";
 const CREATE: &str = "/sottovoce.v1.ChannelService/CreateChannel";
@@ -57,7 +63,11 @@ const DOWNLOAD_BLOB: &str = "/sottovoce.v1.BlobService/DownloadBlob";
 const RETAIN_BLOB: &str = "/sottovoce.v1.BlobService/RetainBlob";
 const RELEASE_BLOB: &str = "/sottovoce.v1.BlobService/ReleaseBlob";
 
-const OPEN: [&str; 8] = [
+const INFO: &str = "/sottovoce.v1.ServerService/GetServerInfo";
+
+const OPEN: [&str; 10] = [
+    INFO,
+    SEND_SEALED,
     DOWNLOAD_BLOB,
     REGISTER,
     UPDATE,
@@ -67,7 +77,9 @@ const OPEN: [&str; 8] = [
     COMPLETE,
     REFRESH,
 ];
-const WITH_TOKEN: [&str; 25] = [
+const WITH_TOKEN: [&str; 27] = [
+    SEND_BATCH,
+    CANCEL,
     GET_ACCOUNT,
     HISTORY,
     LIST_DEVICES,
@@ -214,6 +226,29 @@ fn unsigned(field: &str) -> Refused<'_> {
     (Code::InvalidArgument, "SIGNATURE_INVALID", field)
 }
 
+#[test]
+fn every_call_of_the_protocol_is_tested_with_bad_input() {
+    let described = FileDescriptorSet::decode(sottovoce_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let mut calls = Vec::new();
+    for file in &described.file {
+        for service in &file.service {
+            for method in &service.method {
+                calls.push(format!(
+                    "/{}.{}/{}",
+                    file.package(),
+                    service.name(),
+                    method.name()
+                ));
+            }
+        }
+    }
+    calls.sort();
+    // A stream of requests is not one request: it has a file of its own.
+    let mut tested: Vec<_> = OPEN.into_iter().chain(WITH_TOKEN).chain([CONNECT]).collect();
+    tested.sort_unstable();
+    assert_eq!(calls, tested);
+}
+
 #[tokio::test]
 async fn malformed_and_oversized_messages_are_refused_on_every_call() {
     let world = World::new().await;
@@ -240,7 +275,7 @@ async fn a_request_as_long_as_allowed_is_read_and_one_byte_more_is_not() {
     let metadata = [("authorization", authorization.as_str())];
     for path in OPEN.into_iter().chain(WITH_TOKEN) {
         let limit = match path {
-            SEND => 16 * (128 * 1024 + 64) + 1024,
+            SEND | SEND_SEALED | SEND_BATCH => 16 * (128 * 1024 + 64) + 1024,
             PUBLISH => 128 * 1024,
             POST => 136 * 1024,
             UPLOAD_PART => 1025 * 1024,
@@ -283,10 +318,11 @@ async fn a_request_of_too_many_parts_is_refused_on_every_call() {
     let world = World::new().await;
     // Empty elements of fields 1 to 4, which hold the repeated ones of all requests.
     for key in [0x0a, 0x12, 0x1a, 0x22] {
-        let body = [key, 0].repeat(513);
         for path in OPEN.into_iter().chain(WITH_TOKEN) {
+            let parts = if path == SEND_BATCH { 2_049 } else { 513 };
             let refused = too_large("request.fields");
-            world.refuses("513 parts", path, body.clone(), refused).await;
+            let body = [key, 0].repeat(parts);
+            world.refuses("one part too many", path, body, refused).await;
         }
     }
     let million = [0x1a, 0].repeat(1_000_000);

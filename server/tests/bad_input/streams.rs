@@ -11,12 +11,8 @@ use sottovoce_proto::v1::{
 };
 use tonic::{Code, Status};
 
-use super::{Refused, World, invalid, too_large};
+use super::{CANCEL, CONNECT, Refused, SEND_BATCH, World, invalid, too_large};
 use crate::common::{Device, call, dump, execute, expire_tokens, id, told, with_token};
-
-const CONNECT: &str = "/sottovoce.v1.MailboxService/Connect";
-const SEND_BATCH: &str = "/sottovoce.v1.MailboxService/SendBatch";
-const CANCEL: &str = "/sottovoce.v1.MailboxService/CancelScheduled";
 
 /// What each kind of bad message is refused with.
 fn bad_sends(world: &World) -> Vec<(&'static str, SendRequest, ErrorReason, &'static str)> {
