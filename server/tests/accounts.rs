@@ -6,6 +6,8 @@ mod keeping;
 mod manifests;
 mod unseen;
 
+pub(crate) use deleting::delete;
+
 use sottovoce_proto::v1::{SignedStatement, UpdateManifestRequest};
 use sottovoce_statements::{DeviceManifest, ManifestDevice};
 

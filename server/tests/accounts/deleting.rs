@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sha2::Digest;
+
 use sottovoce_proto::v1::{DeleteAccountRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest};
 use sottovoce_proto::v1::{SetAccessKeyRequest, SubscribeRequest};
 use tonic::Status;
@@ -9,7 +11,7 @@ use tonic::Status;
 use super::{following, register, second, update, works};
 use crate::common::{Clients, Device, TestServer, dump, execute, reason, statement, told, with_token};
 
-async fn delete(clients: &Clients, token: &str, signer: &Device) -> Result<(), Status> {
+pub(crate) async fn delete(clients: &Clients, token: &str, signer: &Device) -> Result<(), Status> {
     let begun = signer.begin(clients).await;
     let challenge = Some(statement(signer.challenge(&begun), &signer.identity));
     let request = with_token(token, DeleteAccountRequest { challenge });
@@ -185,6 +187,13 @@ async fn the_name_of_a_deleted_account_is_nobodys_for_a_while() {
         let answer = clients.accounts.clone().register(device.registration()).await;
         assert_eq!(reason(&answer.unwrap_err()), "ADDRESS_TAKEN");
     }
+    let rows = lower(dump(&server.database).await);
+    let guessed = sha2::Sha256::new_with_prefix(b"Sottovoce-v1 retired name").chain_update("alice@localhost");
+    let guessed = hex::encode(guessed.finalize());
+    assert!(
+        !rows.iter().any(|row| row.contains(&guessed)),
+        "who knows the name finds its hash"
+    );
     execute(&server.database, "UPDATE retired_names SET until_ms = 1").await;
     heir.join(&clients).await;
     server.stop().await;

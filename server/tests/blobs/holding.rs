@@ -1,8 +1,8 @@
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{DAY, MIB, Person, content, number, parts_in, read, until_empty};
-use crate::common::{TestServer, reason, told};
+use crate::common::{Device, Look, TestServer, execute, reason, told};
 
 fn storage(server: &TestServer) -> PathBuf {
     server.folder.path().join("data/blobs")
@@ -42,6 +42,7 @@ async fn an_account_holds_so_many_bytes_blobs_and_uploads_and_no_more() {
     alice.begin(1, 600).await.expect("a repeat takes no more room");
     alice.abandon(1).await;
     assert_eq!(reason(&alice.finish(1).await.unwrap_err()), "BLOB_UNKNOWN");
+    until_forgotten(&server).await;
 
     let mut blobs = vec![alice.put(2, &content(100, 2)).await.unwrap()];
     for upload in 3..=5 {
@@ -59,6 +60,169 @@ async fn an_account_holds_so_many_bytes_blobs_and_uploads_and_no_more() {
         (reason(&refused), number(&refused, "limit")),
         ("QUOTA_EXCEEDED".into(), 1_000)
     );
+    server.stop().await;
+}
+
+/// Waits until no blob is left that was given up.
+async fn until_forgotten(server: &TestServer) {
+    let began = Instant::now();
+    let mut look = Look::into(&server.database).await;
+    let given_up = "SELECT CAST(COUNT(*) AS TEXT) FROM blobs WHERE unheld = 1";
+    while look.texts(given_up).await != ["0"] {
+        assert!(began.elapsed() < Duration::from_secs(30), "blobs are still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    look.close().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_takes_of_the_share_until_it_is_removed_which_is_soon() {
+    // Swept once an hour: what is removed before is removed because it was given up.
+    let server = TestServer::start_limited(|limits| limits.max_blob_bytes_per_account = 1_000).await;
+    let clients = server.connect().await;
+    let alice = Person::join(&clients, "alice").await;
+    let blob = alice.put(1, &content(900, 1)).await.unwrap();
+    let objects = parts_in(&storage(&server));
+    assert_eq!(objects.len(), 1);
+    // A file in the place of its folder: the storage fails to remove it.
+    let folder = objects[0].parent().unwrap().to_owned();
+    let aside = server.folder.path().join("aside");
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    alice.release(&blob).await;
+    for _ in 0..4 {
+        let refused = alice.begin(2, 101).await.unwrap_err();
+        assert_eq!(
+            (reason(&refused), number(&refused, "limit")),
+            ("QUOTA_EXCEEDED".into(), 1_000)
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    alice.begin(3, 100).await.expect("the rest of the share");
+    // Somebody else's share is another's.
+    let bob = Person::join(&clients, "bob").await;
+    bob.put(1, &content(1_000, 2)).await.unwrap();
+
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    let began = Instant::now();
+    while alice.begin(2, 101).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it still counts");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(parts_in(&storage(&server)).len(), 1, "bob's");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_hold_that_has_ended_takes_of_the_share_until_the_blob_is_removed() {
+    let server = TestServer::start_limited(|limits| limits.max_blob_bytes_per_account = 1_000).await;
+    let clients = server.connect().await;
+    let alice = Person::join(&clients, "alice").await;
+    alice.put_for(1, &content(900, 1), 1).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let refused = alice.begin(2, 900).await.unwrap_err();
+    assert_eq!(reason(&refused), "QUOTA_EXCEEDED");
+    // Having asked has it removed.
+    until_empty(&storage(&server)).await;
+    until_forgotten(&server).await;
+    alice.begin(2, 900).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_blob_that_is_retained_while_its_holder_is_deleted_stays() {
+    let server = often_swept().await;
+    let clients = server.connect().await;
+    let (alice, bob) = (
+        Person::join(&clients, "alice").await,
+        Person::join(&clients, "bob").await,
+    );
+    let whole = content(3_000, 2);
+    let blob = alice.put(1, &whole).await.unwrap();
+    // As another node retains it for bob: it has seen alice's hold, and locked the blob.
+    let mut other = Look::into(&server.database).await;
+    if let Look::Postgres(_) = other {
+        other.execute("BEGIN").await;
+        other.execute("SELECT key FROM blobs FOR UPDATE").await;
+        // Alice's account goes, and its holds with it.
+        execute(&server.database, "DELETE FROM blob_holds").await;
+    } else {
+        other.execute("BEGIN IMMEDIATE").await;
+        other.execute("DELETE FROM blob_holds").await;
+    }
+    other
+        .execute(
+            "INSERT INTO blob_holds (blob, account, size, expires_at_ms) \
+             SELECT blobs.key, accounts.id, 3000, 9000000000000 FROM blobs, accounts \
+             WHERE address = 'bob@localhost'",
+        )
+        .await;
+    // Long enough for sweeps to have looked, and to wait.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    other.execute("COMMIT").await;
+    other.close().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(read(&clients, &blob, 0, 0).await.unwrap(), whole);
+    bob.retain(&blob, DAY).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_blobs_of_a_deleted_account_are_removed() {
+    let server = often_swept().await;
+    let clients = server.connect().await;
+    let alice = Person::join(&clients, "alice").await;
+    let blob = alice.put(1, &content(3_000, 2)).await.unwrap();
+    alice.put(2, &content(3_000, 3)).await.unwrap();
+    crate::accounts::delete(&clients, &alice.token, &Device::named("alice"))
+        .await
+        .unwrap();
+    until_empty(&storage(&server)).await;
+    until_forgotten(&server).await;
+    assert_eq!(
+        reason(&read(&clients, &blob, 0, 0).await.unwrap_err()),
+        "BLOB_UNKNOWN"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn blobs_that_cannot_be_removed_hold_up_no_others() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let alice = Person::join(&clients, "alice").await;
+    // A hundred before it, whose place in the storage is no folder: not where alice's is by chance.
+    let (mut blob, mut object) = (Vec::new(), storage(&server));
+    for upload in 1.. {
+        let known = parts_in(&storage(&server));
+        blob = alice.put(upload, &content(3_000, 2)).await.unwrap();
+        let new = |path: &PathBuf| !known.contains(path);
+        object = parts_in(&storage(&server)).into_iter().find(new).unwrap();
+        if !object.starts_with(storage(&server).join("00")) {
+            break;
+        }
+    }
+    let shelf = storage(&server).join("00");
+    let _ = std::fs::remove_dir_all(&shelf);
+    std::fs::write(&shelf, "in the way").unwrap();
+    let mut look = Look::into(&server.database).await;
+    for n in 1..=100_u8 {
+        let mut key = [0; 16];
+        key[15] = n;
+        let key = look.bytes(&key);
+        look.execute(&format!(
+            "INSERT INTO blobs (key, size, part_len, unheld) VALUES ({key}, 1, 1, 1)"
+        ))
+        .await;
+    }
+    look.close().await;
+    alice.release(&blob).await;
+    let began = Instant::now();
+    while object.exists() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     server.stop().await;
 }
 
@@ -169,7 +333,7 @@ async fn what_belongs_to_no_blob_is_removed_and_nothing_else() {
     let half_written = stray("ab/ab000000000000000000000000000001/00000003#1");
     let foreign = stray("ab/photo");
     let elsewhere = stray("photos/00000000000000000000000000000000/1");
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while orphan.exists() || half_written.exists() {
         assert!(
             began.elapsed() < Duration::from_secs(30),

@@ -90,3 +90,52 @@ async fn without_its_bucket_a_server_counts_no_part_and_serves_messages() {
     Device::send_numbers(&clients, &alice.token, &bob, 1..=3).await;
     server.stop().await;
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn attachments_move_from_a_folder_to_a_bucket_by_command() {
+    use crate::common::{Clients, Program};
+    use crate::operating::command;
+
+    let s3 = S3Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (data, old) = (folder.path().join("data"), folder.path().join("old.toml"));
+    let program = Program::start(&data).await;
+    let clients = Clients::connect(program.address).await;
+    let alice = Person::join(&clients, "alice").await;
+    let whole = content(2 * MIB + 9, 1);
+    let blob = alice.put(1, &whole).await.unwrap();
+    program.kill().await;
+
+    std::fs::write(&old, format!("data_dir = {:?}\n", data.to_str().unwrap())).unwrap();
+    let bucket = [
+        ("SOTTOVOCE_STORAGE__BUCKET", BUCKET),
+        ("SOTTOVOCE_STORAGE__PREFIX", "chat"),
+        ("SOTTOVOCE_STORAGE__ENDPOINT", s3.endpoint.as_str()),
+        ("SOTTOVOCE_STORAGE__ACCESS_KEY", ACCESS_KEY),
+        ("SOTTOVOCE_STORAGE__SECRET_KEY", SECRET_KEY),
+        ("SOTTOVOCE_STORAGE__ALLOW_HTTP", "true"),
+    ];
+    let said = async |words: &[&str]| {
+        let output = command(&data, words).envs(bucket).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(said(&["storage", "test"]).await.matches("ok  ").count(), 7);
+    let migrate = ["storage", "migrate", old.to_str().unwrap()];
+    let moved = said(&migrate).await;
+    assert!(moved.contains("3 parts copied, 0 were there already"), "{moved}");
+    let again = said(&migrate).await;
+    assert!(again.contains("0 parts copied, 3 were there already"), "{again}");
+    assert_eq!(parts_in(&s3.bucket()).len(), 3);
+
+    // Nothing is left for it to find in the folder.
+    std::fs::remove_dir_all(data.join("blobs")).unwrap();
+    let mut serve = Program::command(&data);
+    serve.envs(bucket);
+    let program = Program::spawn(serve).await;
+    let clients = Clients::connect(program.address).await;
+    assert!(read(&clients, &blob, 0, 0).await.unwrap() == whole);
+    program.kill().await;
+}

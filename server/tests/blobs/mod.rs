@@ -25,7 +25,7 @@ const DAY: u32 = 24 * 60 * 60;
 
 /// Somebody with blobs.
 #[derive(Clone)]
-struct Person {
+pub(crate) struct Person {
     blobs: BlobServiceClient<Channel>,
     token: String,
 }
@@ -37,14 +37,14 @@ impl Person {
         Self::known(clients, &token)
     }
 
-    fn known(clients: &Clients, token: &str) -> Self {
+    pub(crate) fn known(clients: &Clients, token: &str) -> Self {
         Self {
             blobs: BlobServiceClient::new(clients.channel.clone()),
             token: token.to_owned(),
         }
     }
 
-    async fn begin(&self, upload: u64, size: usize) -> Result<BeginUploadResponse, Status> {
+    pub(crate) async fn begin(&self, upload: u64, size: usize) -> Result<BeginUploadResponse, Status> {
         self.begin_for(upload, size, DAY).await
     }
 
@@ -104,7 +104,7 @@ impl Person {
         Ok(self.finish(upload).await?.blob_id)
     }
 
-    async fn put(&self, upload: u64, content: &[u8]) -> Result<Vec<u8>, Status> {
+    pub(crate) async fn put(&self, upload: u64, content: &[u8]) -> Result<Vec<u8>, Status> {
         self.put_for(upload, content, DAY).await
     }
 
@@ -177,7 +177,12 @@ async fn read_pieces(
     }
 }
 
-async fn read(clients: &Clients, blob_id: &[u8], offset: u64, length: u64) -> Result<Vec<u8>, Status> {
+pub(crate) async fn read(
+    clients: &Clients,
+    blob_id: &[u8],
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>, Status> {
     match read_pieces(clients, blob_id, offset, length).await {
         (read, None) => Ok(read),
         (_, Some(status)) => Err(status),
@@ -185,7 +190,7 @@ async fn read(clients: &Clients, blob_id: &[u8], offset: u64, length: u64) -> Re
 }
 
 /// Bytes that differ from place to place and from seed to seed.
-fn content(length: usize, seed: u8) -> Vec<u8> {
+pub(crate) fn content(length: usize, seed: u8) -> Vec<u8> {
     (0..length)
         .map(|at| ((at * 31 + at / 1021) % 251) as u8 ^ seed)
         .collect()
@@ -198,7 +203,7 @@ fn number(status: &Status, name: &str) -> u64 {
 }
 
 /// The parts of blobs in a storage's folder, and what a crash has left of some.
-fn parts_in(folder: &Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn parts_in(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut parts = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
