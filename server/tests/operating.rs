@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::accounts::{following, register, second, update};
-use crate::common::{Clients, Device, Program, database_variable, statement};
+use crate::common::{Clients, Device, Look, Program, database_variable, execute, statement};
 
 /// A running server with a listener for operators, and where that is.
 pub(crate) async fn start(data_dir: &Path, change: impl FnOnce(&mut Command)) -> (Program, SocketAddr) {
@@ -150,20 +150,79 @@ async fn jobs_run_and_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let (program, operators) = start(folder.path(), |command| {
         command.env("SOTTOVOCE_LIMITS__SWEEP_INTERVAL", "200ms");
+        command.env("SOTTOVOCE_LIMITS__RELEASE_INTERVAL", "200ms");
     })
     .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (_, metrics) = get(operators, "/metrics").await;
-    for job in ["sweep", "lapsed", "forsaken", "unheld", "orphans"] {
+    for job in [
+        "release", "expire", "sweep", "expired", "lapsed", "forsaken", "unheld", "bereft", "orphans",
+    ] {
         let runs = metric(
             &metrics,
             &format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}"),
         );
         assert!(
-            (2.0..=11.0).contains(&runs),
+            (2.0..=12.0).contains(&runs),
             "{job} ran {runs} times in two seconds"
         );
     }
+    let (_, page) = get(operators, "/").await;
+    for row in page.split("<tr><th scope=\"row\"><code>").skip(1) {
+        assert!(row.contains("runs so far: ") && !row.contains("not yet"), "{row}");
+    }
+    program.kill().await;
+}
+
+/// How many runs of a job are counted, 0 when the metric is not there yet.
+async fn runs(operators: SocketAddr, job: &str) -> f64 {
+    let (_, metrics) = get(operators, "/metrics").await;
+    let name = format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}");
+    if metrics.contains(&name) {
+        metric(&metrics, &name)
+    } else {
+        0.0
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_another_node_has_is_taken_over_when_its_lease_has_run_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    done(&data, &["migrate"]).await;
+    let database = data.join("sottovoce.db");
+    let in_five_minutes = crate::mailbox::now_ms() + 300_000;
+    execute(
+        &database,
+        &format!(
+            "INSERT INTO jobs (name, node, lease_until_ms, started_at_ms, items, runs, failures) \
+             VALUES ('lapsed', 'elsewhere', {in_five_minutes}, 1, 0, 0, 0)"
+        ),
+    )
+    .await;
+    let (program, operators) = start(&data, |command| {
+        command.env("SOTTOVOCE_LIMITS__SWEEP_INTERVAL", "100ms");
+    })
+    .await;
+    let until = async |job: &str, count: f64| {
+        let begun = std::time::Instant::now();
+        while runs(operators, job).await < count {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{job} does not run");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    until("sweep", 5.0).await;
+    assert_eq!(runs(operators, "lapsed").await, 0.0, "it is another node's");
+    execute(
+        &database,
+        "UPDATE jobs SET lease_until_ms = 1 WHERE name = 'lapsed'",
+    )
+    .await;
+    until("lapsed", 1.0).await;
+    let mut look = Look::into(&database).await;
+    let node = look.texts("SELECT node FROM jobs WHERE name = 'lapsed'").await;
+    assert_ne!(node, ["elsewhere"]);
+    look.close().await;
     program.kill().await;
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sottovoce_proto::v1::BeginAuthenticationRequest;
 
+use crate::blobs;
 use crate::common::{Clients, Device, postgres_url};
 use crate::operating::{done, get, metric, refused, start};
 
@@ -84,7 +85,12 @@ async fn a_backup_by_postgresqls_own_programs_is_a_server_again() {
     let (program, _) = start(&data, |_| {}).await;
     let clients = Clients::connect(program.address).await;
     let alice = Device::named("alice");
-    alice.join(&clients).await;
+    let token = alice.join(&clients).await;
+    let attachment = blobs::content(1024 * 1024 + 9, 1);
+    let blob = blobs::Person::known(&clients, &token)
+        .put(1, &attachment)
+        .await
+        .unwrap();
     done(&data, &["backup", backup.to_str().unwrap()]).await;
     done(&other, &["restore", backup.to_str().unwrap()]).await;
     assert!(
@@ -94,7 +100,9 @@ async fn a_backup_by_postgresqls_own_programs_is_a_server_again() {
     );
     done(&other, &["restore", "--force", backup.to_str().unwrap()]).await;
     let (again, _) = start(&other, |_| {}).await;
-    alice.sign_in(&Clients::connect(again.address).await).await;
+    let clients = Clients::connect(again.address).await;
+    alice.sign_in(&clients).await;
+    assert!(blobs::read(&clients, &blob, 0, 0).await.unwrap() == attachment);
     program.kill().await;
     again.kill().await;
 }

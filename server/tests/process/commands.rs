@@ -1,13 +1,29 @@
 //! The commands that set a server up, look at it, and copy it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
 use super::run;
+use crate::blobs;
 use crate::common::{Clients, Device, Program};
 use crate::operating::{done, refused, start};
+
+/// A folder and all below it.
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let mut folders = vec![folder.to_owned()];
+    let mut next = 0;
+    while let Some(folder) = folders.get(next).cloned() {
+        let entries = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        folders.extend(entries.filter(|path| path.is_dir()));
+        next += 1;
+    }
+    assert!(folders.len() > 2, "there are attachments in it");
+    folders
+}
 
 fn with_config(config: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));
@@ -131,6 +147,11 @@ async fn a_backup_made_while_it_runs_is_a_server_again() {
     let token = alice.join(&clients).await;
     bob.join(&clients).await;
     Device::send_numbers(&clients, &token, &bob, 1..=20).await;
+    let attachment = blobs::content(1024 * 1024 + 9, 1);
+    let blob = blobs::Person::known(&clients, &token)
+        .put(1, &attachment)
+        .await
+        .unwrap();
     done(&data, &["backup", backup.to_str().unwrap()]).await;
     assert_eq!(backup.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     assert!(
@@ -156,11 +177,28 @@ async fn a_backup_made_while_it_runs_is_a_server_again() {
         .find(|line| line.starts_with(&bob.id.to_string()))
         .unwrap();
     assert_eq!(row.split_whitespace().nth(1), Some("20"), "{devices}");
+    for folder in folders_in(&other.join("blobs")) {
+        let mode = folder.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{}", folder.display());
+    }
+    let (program, _) = start(&other, |_| {}).await;
+    let elsewhere = Clients::connect(program.address).await;
+    assert!(blobs::read(&elsewhere, &blob, 0, 0).await.unwrap() == attachment);
+    program.kill().await;
     done(&data, &["restore", "--force", backup.to_str().unwrap()]).await;
     let (program, _) = start(&data, |_| {}).await;
     alice.sign_in(&Clients::connect(program.address).await).await;
     program.kill().await;
 
+    let part = blobs::parts_in(&backup.join("blobs")).remove(1);
+    let whole = std::fs::read(&part).unwrap();
+    let mut bytes = whole.clone();
+    bytes[3] ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    let damaged = refused(&at("third"), &["restore", backup.to_str().unwrap()]).await;
+    assert!(damaged.contains("/00000001 is damaged"), "{damaged}");
+    assert!(!at("third").exists(), "nothing is touched before all is checked");
+    std::fs::write(&part, whole).unwrap();
     let database = backup.join("sottovoce.db");
     let mut bytes = std::fs::read(&database).unwrap();
     bytes[5_000] ^= 1;
