@@ -61,4 +61,6 @@ mod tls;
 #[cfg(test)]
 mod transport;
 #[cfg(test)]
+mod upgrading;
+#[cfg(test)]
 mod web;

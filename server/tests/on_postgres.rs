@@ -55,3 +55,5 @@ mod rolling;
 mod sessions;
 #[cfg(test)]
 mod silence;
+#[cfg(test)]
+mod upgrading;
