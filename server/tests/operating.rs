@@ -186,6 +186,52 @@ async fn runs(operators: SocketAddr, job: &str) -> f64 {
 }
 
 #[tokio::test]
+async fn a_job_that_fails_is_counted_shown_and_logged_and_goes_on_when_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (program, operators) = start(&data, |command| {
+        command.env("SOTTOVOCE_LIMITS__RELEASE_INTERVAL", "100ms");
+    })
+    .await;
+    let until = async |outcome: &str, more: f64| {
+        let name = format!("sottovoce_job_runs_total{{name=\"release\",outcome=\"{outcome}\"}}");
+        let begun = std::time::Instant::now();
+        let mut at_first = None;
+        loop {
+            let (_, metrics) = get(operators, "/metrics").await;
+            let runs = if metrics.contains(&name) {
+                metric(&metrics, &name)
+            } else {
+                0.0
+            };
+            if runs >= *at_first.get_or_insert(runs) + more {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{name} stays {runs}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    until("done", 1.0).await;
+    let database = data.join("sottovoce.db");
+    execute(&database, "ALTER TABLE scheduled RENAME TO elsewhere").await;
+    until("failed", 2.0).await;
+    let (_, page) = get(operators, "/").await;
+    let row = page
+        .split("<tr>")
+        .find(|row| row.contains("<code>release</code>"))
+        .unwrap();
+    assert!(row.contains("failed, items: 0"), "{row}");
+    execute(&database, "ALTER TABLE elsewhere RENAME TO scheduled").await;
+    until("done", 2.0).await;
+    program.signal("TERM").await;
+    let (_, _, log) = program.end().await;
+    let put_off = log
+        .lines()
+        .filter(|line| line.contains("put off") && line.contains("release"));
+    assert_eq!(put_off.count(), 1, "once, not with every look:\n{log}");
+}
+
+#[tokio::test]
 async fn a_job_that_another_node_has_is_taken_over_when_its_lease_has_run_out() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
