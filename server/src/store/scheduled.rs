@@ -20,6 +20,9 @@ pub(crate) struct Schedule(pub(crate) Deposit);
 /// Messages released in one change.
 const RELEASE_BATCH: i64 = 256;
 
+/// Bytes of these, and one message more: they are in memory meanwhile.
+const RELEASE_LEN: i64 = 4 * 1024 * 1024;
+
 /// Puts what is due into the mailboxes, in the order of its times; what is due at one time in that in which it
 /// was taken.
 pub(crate) struct ReleaseScheduled {
@@ -88,24 +91,34 @@ impl Write for ReleaseScheduled {
     type Refusal = Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Batch, WriteError<Infallible>> {
-        let due: Vec<(Vec<u8>, Vec<u8>)> =
-            sql("SELECT id, device FROM scheduled WHERE due_ms <= $1 ORDER BY due_ms, number LIMIT $2")
-                .bind(to_db(self.now_ms))
-                .bind(RELEASE_BATCH)
-                .fetch_all(&mut tx.conn)
-                .await?;
-        let found = due.len() as u64;
-        let (ids, devices): (Vec<_>, BTreeSet<_>) = due.into_iter().unzip();
+        let due: Vec<(Vec<u8>, Vec<u8>, i64)> = sql(
+            "SELECT id, device, CAST(LENGTH(ciphertext) AS BIGINT) FROM scheduled WHERE due_ms <= $1 \
+             ORDER BY due_ms, number LIMIT $2",
+        )
+        .bind(to_db(self.now_ms))
+        .bind(RELEASE_BATCH)
+        .fetch_all(&mut tx.conn)
+        .await?;
+        let found = due.len();
+        let mut room = RELEASE_LEN;
+        let fits = |(_, _, length): &(_, _, i64)| {
+            let fits = room > 0;
+            room -= length;
+            fits
+        };
+        let (ids, devices): (Vec<_>, BTreeSet<_>) = due
+            .into_iter()
+            .take_while(fits)
+            .map(|(id, device, _)| (id, device))
+            .unzip();
+        let more = found as i64 == RELEASE_BATCH || ids.len() < found;
         hold_mailboxes(devices, &mut tx.conn).await?;
         // Another node may have been here first: what is taken out here is released here.
         let mut released = take_out(ids, &mut tx.conn).await?;
         let items = released.len() as u64;
         released.sort_by(|a, b| (&a.1, a.7, a.8).cmp(&(&b.1, b.7, b.8)));
         put(released, tx).await?;
-        Ok(Batch {
-            items,
-            more: to_db(found) >= RELEASE_BATCH,
-        })
+        Ok(Batch { items, more })
     }
 }
 
