@@ -52,6 +52,8 @@ mod pressure;
 #[cfg(test)]
 mod rolling;
 #[cfg(test)]
+mod scheduled_on_nodes;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod silence;

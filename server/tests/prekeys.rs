@@ -9,7 +9,7 @@ use sottovoce_proto::v1::{
 };
 use tonic::Status;
 
-use crate::common::{Clients, Device, TestServer, add_device, dump, reason, statement, with_token};
+use crate::common::{Clients, Device, Look, TestServer, add_device, dump, reason, statement, with_token};
 
 async fn publish(clients: &Clients, token: &str, request: PublishPrekeysRequest) -> Result<u32, Status> {
     let answer = clients
@@ -242,5 +242,41 @@ async fn a_device_that_listens_is_told_when_its_one_time_prekeys_run_low() {
         panic!("another event");
     };
     assert_eq!((low.one_time_remaining, low.one_time_kem_remaining), (19, 28));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_signed_prekey_does_not_go_back_behind_what_another_node_stored_meanwhile() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let bob = Device::named("bob");
+    let bobs = bob.join(&clients).await;
+    publish(&clients, &bobs, bob.prekeys(1..=3)).await.unwrap();
+    // As another node does it: the device first, then its prekey.
+    let mut other = Look::into(&server.database).await;
+    if let Look::Postgres(_) = other {
+        other.execute("BEGIN").await;
+        other.execute("SELECT id FROM devices FOR UPDATE").await;
+    } else {
+        other.execute("BEGIN IMMEDIATE").await;
+    }
+    other.execute("UPDATE signed_prekeys SET id = 6").await;
+    let late = PublishPrekeysRequest {
+        signed_prekey: Some(statement(bob.prekey(5), &bob.identity)),
+        ..PublishPrekeysRequest::default()
+    };
+    let publishing = tokio::spawn({
+        let (clients, bobs) = (clients.clone(), bobs.clone());
+        async move { publish(&clients, &bobs, late).await }
+    });
+    // Until it waits.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.execute("COMMIT").await;
+    publishing.await.unwrap().unwrap();
+    assert_eq!(
+        other.texts("SELECT CAST(id AS TEXT) FROM signed_prekeys").await,
+        ["6"]
+    );
+    other.close().await;
     server.stop().await;
 }
