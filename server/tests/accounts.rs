@@ -4,9 +4,10 @@ mod deleting;
 mod inviting;
 mod keeping;
 mod manifests;
+mod seen;
 mod unseen;
 
-pub(crate) use deleting::delete;
+pub(crate) use deleting::{delete, furnish, until_swept};
 
 use sottovoce_proto::v1::{SignedStatement, UpdateManifestRequest};
 use sottovoce_statements::{DeviceManifest, ManifestDevice};

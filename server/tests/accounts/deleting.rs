@@ -1,15 +1,18 @@
 //! The end of an account.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sha2::Digest;
 
+use sottovoce_proto::v1::channel_service_client::ChannelServiceClient;
 use sottovoce_proto::v1::{DeleteAccountRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest};
 use sottovoce_proto::v1::{SetAccessKeyRequest, SubscribeRequest};
 use tonic::Status;
 
 use super::{following, register, second, update, works};
-use crate::common::{Clients, Device, TestServer, dump, execute, reason, statement, told, with_token};
+use crate::common::{Clients, Device, Look, TestServer, dump, execute, reason, statement, told, with_token};
+use crate::{blobs, channels};
 
 pub(crate) async fn delete(clients: &Clients, token: &str, signer: &Device) -> Result<(), Status> {
     let begun = signer.begin(clients).await;
@@ -20,12 +23,22 @@ pub(crate) async fn delete(clients: &Clients, token: &str, signer: &Device) -> R
 }
 
 /// An account with something in every table, and what the other one has without it.
-async fn furnish(clients: &Clients, phone: &Device, bob: &Device, bobs: &str) -> (Device, String) {
+pub(crate) async fn furnish(clients: &Clients, phone: &Device, bob: &Device, bobs: &str) -> (Device, String) {
     let first = register(clients, phone).await;
+    let token = phone.sign_in_from(clients, None).await.access_token;
+    let founder = channels::Person {
+        device: phone.clone(),
+        token: token.clone(),
+    };
+    let service = ChannelServiceClient::new(clients.channel.clone());
+    channels::found(&service, &founder, channels::genesis(phone, 1))
+        .await
+        .unwrap();
+    let person = blobs::Person::known(clients, &token);
+    person.put(1, b"the attachment").await.unwrap();
     let laptop = second(phone, "laptop");
     let two = following(&first, 2, &[phone, &laptop]);
     update(clients, &two, &[&laptop]).await.unwrap();
-    let token = phone.sign_in_from(clients, None).await.access_token;
     let mut accounts = clients.accounts.clone();
     let mut prekeys = clients.prekeys.clone();
     for published in [phone.prekeys(1..=3), phone.kem_prekeys(1..=3)] {
@@ -72,13 +85,25 @@ async fn furnish(clients: &Clients, phone: &Device, bob: &Device, bobs: &str) ->
         ..Default::default()
     };
     mailbox.send_sealed(sealed).await.unwrap();
-    let mut later = Device::letter(bob, 3, b"later");
+    let mut later = Device::letter(bob, 3, b"a letter for tomorrow");
     later.delivery = Some(sottovoce_proto::v1::Delivery {
         deliver_after_ms: in_an_hour(),
         ..Default::default()
     });
     mailbox.send(with_token(&token, later)).await.unwrap();
     (laptop, token)
+}
+
+/// Waits until nothing is left of what nobody holds, and of the channels that nobody is in.
+pub(crate) async fn until_swept(database: &Path) {
+    let begun = Instant::now();
+    let mut look = Look::into(database).await;
+    let left = "SELECT CAST((SELECT COUNT(*) FROM blobs) + (SELECT COUNT(*) FROM channels) AS TEXT)";
+    while look.texts(left).await != ["0"] {
+        assert!(begun.elapsed() < Duration::from_secs(30), "they are still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    look.close().await;
 }
 
 /// Bytes in lower-case hexadecimal, on either database.
@@ -93,7 +118,7 @@ fn in_an_hour() -> u64 {
 
 #[tokio::test]
 async fn a_deleted_account_leaves_nothing_behind() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_limited(|limits| limits.sweep_interval = Duration::from_millis(200)).await;
     let clients = server.connect().await;
     let (alice, bob) = (Device::named("alice"), Device::named("bob"));
     let bobs = bob.join(&clients).await;
@@ -114,7 +139,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
         alice.account_key().as_bytes(),
         b"alice@localhost",
         b"for alice",
-        b"later",
+        b"a letter for tomorrow",
         b"the recovery blob",
         b"the grant",
     ]
@@ -130,6 +155,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
 
     delete(&clients, &token, &alice).await.unwrap();
 
+    until_swept(&server.database).await;
     let after = lower(dump(&server.database).await);
     for needle in &needles {
         assert!(!mentions(&after, needle), "{needle} is still there");
@@ -144,6 +170,13 @@ async fn a_deleted_account_leaves_nothing_behind() {
         "one_time_prekeys",
         "one_time_kem_prekeys",
         "last_resort_kem_prekeys",
+        "blob_holds",
+        "channel_members",
+        // What a sweep takes.
+        "blobs",
+        "channels",
+        "rosters",
+        "roster_entries",
     ] {
         let row = format!("{table}: ");
         assert!(

@@ -63,7 +63,7 @@ fn signer(device: &Device) -> EntrySigner {
     EntrySigner::on_manifest(&manifest(device), device.id).unwrap()
 }
 
-fn genesis(device: &Device, salt: u8) -> RosterEntry {
+pub(crate) fn genesis(device: &Device, salt: u8) -> RosterEntry {
     RosterEntry::genesis(signer(device), [salt; 16])
 }
 
@@ -192,7 +192,7 @@ impl Club {
     }
 }
 
-async fn found(
+pub(crate) async fn found(
     channels: &ChannelServiceClient<Channel>,
     by: &Person,
     entry: RosterEntry,
