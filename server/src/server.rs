@@ -243,15 +243,15 @@ impl Server {
             closing.clone(),
             cut.clone(),
         );
-        let _jobs = Runner::start(&app);
-        let _blocks = AbortOnDropHandle::new(tokio::spawn(keep_blocks(app.clone())));
-        let _observer = AbortOnDropHandle::new(tokio::spawn(observe(app.clone())));
+        let jobs = Runner::start(&app);
+        let blocks = AbortOnDropHandle::new(tokio::spawn(keep_blocks(app.clone())));
+        let observer = AbortOnDropHandle::new(tokio::spawn(observe(app.clone())));
         let _admin = admin.map(|admin| AbortOnDropHandle::new(tokio::spawn(admin.serve(app.clone()))));
-        let _cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
+        let cluster = AbortOnDropHandle::new(tokio::spawn(stay_together(app.clone(), nats)));
         let _renewal = certificate.map(|certificate| {
             AbortOnDropHandle::new(tokio::spawn(async move { certificate.keep_current().await }))
         });
-        let _fan_out = AbortOnDropHandle::new(tokio::spawn(fan_out::run(app.clone())));
+        let fan_out = AbortOnDropHandle::new(tokio::spawn(fan_out::run(app.clone())));
         let stop = async {
             shutdown.await;
             app.draining.cancel();
@@ -270,6 +270,8 @@ impl Server {
         };
         cut.cancel();
         app.stopping.cancel();
+        // Before the database is: what they find closed then is no failure.
+        drop((jobs, blocks, observer, cluster, fan_out));
         app.store.close().await;
         result
     }
