@@ -16,6 +16,7 @@ use crate::auth::Callers;
 use crate::hints::{Hint, Outbox};
 use crate::limits::MAX_ACKNOWLEDGED;
 use crate::store::{Grounds, StoredEnvelope};
+use crate::watch::Missed;
 
 /// Envelopes handed to one stream and not yet taken.
 const MAX_FRESH: usize = 32;
@@ -63,6 +64,8 @@ pub(crate) struct Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) device: DeviceId,
+    /// Which of this node's streams it is.
+    pub(crate) number: u64,
     /// Which of the device's streams it is; a higher one is newer.
     pub(crate) epoch: i64,
     pub(crate) grounds: Grounds,
@@ -206,6 +209,31 @@ impl Hub {
         }
     }
 
+    /// Tells a stream what it has missed. Another may have taken its place since it was looked at, and is told
+    /// nothing.
+    pub(crate) fn correct(&self, stream: &Progress, missed: Missed) {
+        let seats = lock(&self.seats);
+        let taken = seats.taken.get(&stream.device);
+        if let Some(taken) = taken.filter(|taken| taken.number == stream.number) {
+            match missed {
+                Missed::Mail => taken.inbox.put(|inbound| inbound.look = true),
+                Missed::End(reason) => {
+                    self.callers.forget(&stream.device);
+                    taken.inbox.end(reason);
+                }
+            }
+        }
+    }
+
+    /// Whether the device could take a seat.
+    pub(crate) fn has_room(&self, device: &DeviceId) -> Result<(), HubFull> {
+        let seats = lock(&self.seats);
+        match seats.taken.contains_key(device) || seats.taken.len() < self.max_streams {
+            true => Ok(()),
+            false => Err(HubFull),
+        }
+    }
+
     /// Hands a message that is never stored to the stream of the device, wherever it is open.
     pub(crate) fn hand_over(&self, device: DeviceId, envelope: Envelope) {
         if let Some(envelope) = self.hand_over_here(device, envelope) {
@@ -259,6 +287,7 @@ impl Hub {
         let seats = lock(&self.seats);
         let streams = seats.taken.iter().map(|(device, taken)| Progress {
             device: *device,
+            number: taken.number,
             epoch: taken.epoch,
             grounds: taken.grounds,
             delivered: taken.inbox.delivered.load(Ordering::Relaxed),

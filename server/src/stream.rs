@@ -90,6 +90,8 @@ pub(crate) async fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, 
 /// Which of the device's streams this is. None is begun, and none displaced, for a session that is over.
 async fn count(app: &App, caller: &Caller) -> Result<i64, Refusal> {
     if app.several_nodes {
+        // What is counted displaces: not for one who cannot sit down.
+        app.hub.has_room(&caller.device)?;
         let (device, grounds) = (caller.device, caller.grounds);
         return Ok(app.store.write(OpenStream { device, grounds }).await?);
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sottovoce_proto::v1::ErrorReason;
 
 use crate::app::App;
-use crate::hub::{News, Progress};
+use crate::hub::Progress;
 use crate::store::StreamState;
 
 /// Devices asked for at a time.
@@ -39,10 +39,11 @@ async fn look_after_all(app: &App) {
         let asked = chunk.iter().map(|stream| (stream.device, stream.grounds));
         match app.store.states(asked).await {
             Ok(states) => {
-                let news = chunk
-                    .iter()
-                    .filter_map(|stream| judge(stream, states.get(&stream.device)));
-                app.hub.tell_here(news);
+                for stream in chunk {
+                    if let Some(missed) = judge(stream, states.get(&stream.device)) {
+                        app.hub.correct(stream, missed);
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the streams could not be looked after");
@@ -52,17 +53,23 @@ async fn look_after_all(app: &App) {
     }
 }
 
+/// What a stream was not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// There may be something in the mailbox.
+    Mail,
+    End(ErrorReason),
+}
+
 /// What a stream has missed, if anything. One that is displaced is told so even when its session is over:
 /// the device is listening elsewhere, and should not be brought back by the wish for another token.
-pub(crate) fn judge(stream: &Progress, state: Option<&StreamState>) -> Option<News> {
-    let end = |reason| Some(News::End(stream.device, reason));
+pub(crate) fn judge(stream: &Progress, state: Option<&StreamState>) -> Option<Missed> {
+    let end = |reason| Some(Missed::End(reason));
     match state {
         None => end(ErrorReason::TokenInvalid),
         Some(state) if state.epoch > stream.epoch => end(ErrorReason::StreamDisplaced),
         Some(state) if !state.stands => end(ErrorReason::TokenInvalid),
-        Some(state) if state.last_sequence > stream.delivered || stream.stuck => {
-            Some(News::Look(stream.device))
-        }
+        Some(state) if state.last_sequence > stream.delivered || stream.stuck => Some(Missed::Mail),
         Some(_) => None,
     }
 }
@@ -75,6 +82,7 @@ mod tests {
 
     const STREAM: Progress = Progress {
         device: DeviceId::from_bytes([1; 16]),
+        number: 1,
         epoch: 3,
         grounds: Grounds {
             session: [1; 16],
@@ -92,7 +100,7 @@ mod tests {
 
     fn end_of(state: Option<StreamState>) -> ErrorReason {
         match judge(&STREAM, state.as_ref()) {
-            Some(News::End(_, reason)) => reason,
+            Some(Missed::End(reason)) => reason,
             other => panic!("not the end: {other:?}"),
         }
     }
@@ -104,7 +112,7 @@ mod tests {
             last_sequence: 8,
             ..STATE
         };
-        assert!(matches!(judge(&STREAM, Some(&more)), Some(News::Look(_))));
+        assert_eq!(judge(&STREAM, Some(&more)), Some(Missed::Mail));
     }
 
     #[test]
@@ -131,6 +139,6 @@ mod tests {
             stuck: true,
             ..STREAM
         };
-        assert!(matches!(judge(&stuck, Some(&STATE)), Some(News::Look(_))));
+        assert_eq!(judge(&stuck, Some(&STATE)), Some(Missed::Mail));
     }
 }

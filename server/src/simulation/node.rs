@@ -102,7 +102,9 @@ async fn watch(hub: Hub, database: Arc<Database>) {
         streams.sort_by_key(|stream| stream.device);
         for stream in streams {
             if let Ok(state) = database.state(stream.device, stream.grounds).await {
-                hub.tell_here(judge(&stream, Some(&state)));
+                if let Some(missed) = judge(&stream, Some(&state)) {
+                    hub.correct(&stream, missed);
+                }
             }
         }
     }

@@ -178,22 +178,24 @@ impl Post {
     }
 }
 
+/// Posts that one statement looks at: SQLite takes 32,766 values in a statement.
+const DROPPED_AT_ONCE: usize = 4_096;
+
 /// Deletes those of these posts that have reached everybody and wait in no mailbox any more.
 pub(super) async fn drop_delivered(
     posts: impl IntoIterator<Item = Vec<u8>>,
     conn: &mut Conn<'_>,
 ) -> Result<(), sqlx::Error> {
-    let posts = Rows::column(posts);
-    if posts.is_empty() {
-        return Ok(());
+    let posts: Vec<_> = posts.into_iter().collect();
+    for posts in posts.chunks(DROPPED_AT_ONCE) {
+        sql(
+            "WITH r(post) AS ({rows}) DELETE FROM posts WHERE id IN (SELECT post FROM r) \
+             AND NOT EXISTS (SELECT 1 FROM envelopes WHERE envelopes.post = posts.id) \
+             AND NOT EXISTS (SELECT 1 FROM fan_outs WHERE fan_outs.post = posts.id)",
+        )
+        .rows(Rows::column(posts.iter().cloned()))
+        .execute(conn)
+        .await?;
     }
-    sql(
-        "WITH r(post) AS ({rows}) DELETE FROM posts WHERE id IN (SELECT post FROM r) \
-         AND NOT EXISTS (SELECT 1 FROM envelopes WHERE envelopes.post = posts.id) \
-         AND NOT EXISTS (SELECT 1 FROM fan_outs WHERE fan_outs.post = posts.id)",
-    )
-    .rows(posts)
-    .execute(conn)
-    .await?;
     Ok(())
 }

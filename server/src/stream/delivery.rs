@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::Event;
 use super::mail::Mail;
+use crate::clock::now_ms;
 use crate::hub::{Inbound, Seat};
 use crate::store::{READ_BYTES, ReadError, StoredEnvelope};
 
@@ -173,7 +174,10 @@ impl<M: Mail> Course<'_, M> {
         for envelope in inbound.fresh {
             let next = self.state.cursor.saturating_add(1);
             let in_turn = envelope.sequence == next && !self.state.look && self.state.backlog_until.is_none();
-            if in_turn && (self.state.outstanding.len() as u64) < self.window {
+            if in_turn && envelope.expires_at_ms.is_some_and(|at_ms| at_ms <= now_ms()) {
+                // It waited here behind a slow client.
+                self.state.cursor = envelope.sequence;
+            } else if in_turn && (self.state.outstanding.len() as u64) < self.window {
                 self.say_envelope(envelope).await?;
             } else if envelope.sequence >= next {
                 self.state.look = true;

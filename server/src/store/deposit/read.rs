@@ -94,8 +94,7 @@ impl State {
             Hold::UntilCommitted => conn.hold_mailboxes(),
             Hold::Not => "",
         };
-        // One mailbox, changed by one statement, is held by that.
-        if deposits.is_empty() && (held.is_empty() || others.len() < 2) {
+        if deposits.is_empty() && held.is_empty() {
             return Ok(());
         }
         let recipients: BTreeSet<&str> = deposits

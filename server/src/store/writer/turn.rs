@@ -19,6 +19,8 @@ enum NotMade {
     /// The database is out of reach.
     NotBegun,
     RolledBack,
+    /// Somebody held what it needed, for longer than may be waited for.
+    Held,
 }
 
 pub(super) async fn run(
@@ -82,7 +84,7 @@ async fn settle(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) {
         Ok(()) => true,
         // One attempt for all: while the database is away, everybody would wait for each.
         Err(NotMade::NotBegun) => return,
-        Err(NotMade::RolledBack) => false,
+        Err(NotMade::RolledBack | NotMade::Held) => false,
     };
     let attempts = match (connection.is_shared(), kept || batch.len() == 1) {
         (true, _) => ATTEMPTS,
@@ -99,7 +101,8 @@ async fn settle(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) {
             task.forget_outcome();
             match commit(connection, hub, std::slice::from_mut(task)).await {
                 Ok(()) => settled = !task.has_failed(),
-                Err(NotMade::NotBegun) => return,
+                // Each of the rest might wait as long again.
+                Err(NotMade::NotBegun | NotMade::Held) => return,
                 Err(NotMade::RolledBack) => {}
             }
         }
@@ -129,7 +132,12 @@ async fn commit(connection: &mut Connection, hub: &Hub, batch: &mut [Task]) -> R
         connection.roll_back().await;
         batch.iter_mut().for_each(Task::forget_outcome);
         tracing::error!(%error, changes = batch.len(), "a commit failed; none of it was kept");
-        return Err(NotMade::RolledBack);
+        // PostgreSQL's "lock_not_available".
+        let code = error.as_database_error().and_then(|error| error.code());
+        return Err(match code.as_deref() {
+            Some("55P03") => NotMade::Held,
+            _ => NotMade::RolledBack,
+        });
     }
     hub.tell(news);
     Ok(())
