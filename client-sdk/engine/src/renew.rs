@@ -8,7 +8,7 @@
 //! works is given up for it, and what is sealed is answered with nothing at all:
 //!
 //! ```text
-//!  unreadable ─┬─ by name ─▶ bundle fetched ─▶ session begun, its first message sent
+//!  unreadable ─┬─ by name ─▶ doubted as well; bundle fetched ─▶ session begun, its first message sent
 //!              └─ sealed ──▶ session doubted ─┬─▶ the user writes there: bundle fetched, session begun
 //!                                             └─▶ another message opens: in order after all
 //! ```
@@ -70,6 +70,8 @@ impl Engine {
     pub(crate) fn renew_session(&mut self, them: &Party, turn: &mut Turn<'_>) {
         let (address, device_id) = (&them.address, them.device_id);
         let same = |purpose: &Purpose| matches!(purpose, Purpose::Renewal(of, id, _) if of == address && *id == device_id);
+        // Should nothing come of it, the user's next message begins a session.
+        self.doubt_session(them, turn);
         if !self.online
             || self.blocked.contains(address)
             || self.is_under_way(turn, same)
@@ -88,8 +90,8 @@ impl Engine {
         turn.call(purpose, Call::FetchPrekeyBundles(request));
     }
 
-    /// Something could not be opened that was sealed in the name of this device, by whoever has our access
-    /// key. Nothing follows that they could notice.
+    /// Something could not be opened that came in the name of this device. Where it was sealed, by whoever
+    /// has our access key, nothing else follows that they could notice.
     pub(crate) fn doubt_session(&mut self, them: &Party, turn: &mut Turn<'_>) {
         if !self.blocked.contains(&them.address) {
             self.sessions.doubt(them, turn);

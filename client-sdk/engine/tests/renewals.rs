@@ -309,6 +309,40 @@ fn renewals_are_few_for_all_devices_together_and_over_restarts() {
 }
 
 #[test]
+fn a_session_that_no_renewal_was_left_for_is_doubted() {
+    let names = ["bob", "ann", "ben", "cid", "dot", "eve", "fay"];
+    let mut world = World::new(56, &names);
+    for node in 1..names.len() {
+        world.send(node, 0, "hello", Fate::Done);
+    }
+    world.settle();
+    let prekeys = |world: &World| {
+        names[1..]
+            .iter()
+            .map(|name| left(world, name))
+            .collect::<Vec<_>>()
+    };
+    let before = prekeys(&world);
+    for name in &names[1..] {
+        inject_by_name(&mut world, name, "bob");
+    }
+    world.settle();
+    let used = before.iter().sum::<usize>() - prekeys(&world).iter().sum::<usize>();
+    assert_eq!(used, 4, "as many as may be in an hour");
+    // The other two are begun anew with what the user has to say, and nobody's a second time.
+    for node in 1..names.len() {
+        world.send(0, node, "hello to you", Fate::Done);
+    }
+    world.settle();
+    let expected: Vec<usize> = before.iter().map(|left| left - 1).collect();
+    assert_eq!(prekeys(&world), expected);
+    for node in 1..names.len() {
+        assert_eq!(world.texts(node), ["hello to you"]);
+        assert!(world.complaints(node).is_empty());
+    }
+}
+
+#[test]
 fn a_settled_session_is_not_given_up_for_used_prekeys() {
     let mut world = World::new(55, &["alice", "bob"]);
     converse(&mut world, 2);
