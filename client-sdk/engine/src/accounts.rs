@@ -148,7 +148,11 @@ impl Engine {
         peer.persist(turn);
         self.sessions.forget(address, turn);
         // After a rejection what was encrypted is still right, and perhaps taken: it goes out as it is.
-        self.discard_encrypted(address, turn);
+        if self.outbox.head(address).is_some_and(|head| head.cancelled) {
+            self.drop_cancelled(address, turn);
+        } else {
+            self.discard_encrypted(address, turn);
+        }
         self.key_decided(address, turn);
         Ok(())
     }

@@ -6,6 +6,8 @@
 //!    ▼                     ▼                 ▼
 //!  never sent           when taken ──────▶ CancelScheduled, until there is an answer ──▶ told
 //! ```
+//!
+//! What was taken back and never was taken is sent again, to be taken back, only while its time is to come.
 
 use std::collections::BTreeMap;
 
@@ -68,10 +70,11 @@ impl Scheduled {
 pub(crate) type AllScheduled = BTreeMap<u64, Scheduled>;
 
 impl Engine {
-    /// The server has a message that is to wait there.
+    /// The server has a message that is to wait there, or perhaps has one that is to be taken back: that is
+    /// asked for also when its time has come, and the answer told.
     pub(crate) fn note_scheduled(&mut self, message: &Outgoing, turn: &mut Turn<'_>) {
         let due_ms = message.delivery.not_before_ms();
-        if due_ms <= turn.now {
+        if due_ms <= turn.now && !message.cancelled {
             return;
         }
         let scheduled = Scheduled {
@@ -116,6 +119,19 @@ impl Engine {
         }
         self.drive_cancellations(turn);
         Ok(())
+    }
+
+    /// Takes the next message, which was taken back, out without sending it again.
+    pub(crate) fn drop_cancelled(&mut self, to: &Address, turn: &mut Turn<'_>) {
+        let Some(message) = self.outbox.pop(to) else {
+            return;
+        };
+        turn.delete(message.key());
+        if message.encrypted.is_some() {
+            self.note_scheduled(&message, turn);
+        } else {
+            self.tell_cancelled(to, message.shown_as(), true, turn);
+        }
     }
 
     /// Asks the server for what is to be taken back, and forgets what it has delivered.

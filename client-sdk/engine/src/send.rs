@@ -83,6 +83,12 @@ impl Engine {
         let Some(message) = self.outbox.head(to) else {
             return;
         };
+        let is_past = message.delivery.not_before_ms() <= turn.now;
+        if message.cancelled && (message.encrypted.is_none() || is_past) {
+            // Nobody has it, or it would be delivered at once.
+            self.drop_cancelled(to, turn);
+            return self.advance(to, turn);
+        }
         if message.said == Said::Renewal && self.blocked.contains(to) {
             return self.fail_head(to, SendFailure::Refused, turn);
         }

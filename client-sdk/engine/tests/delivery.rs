@@ -9,7 +9,7 @@
 
 mod world;
 
-use sottovoce_engine::{Body, Call, Delivery, EventKind, Input, InputError, MessageId};
+use sottovoce_engine::{Body, Call, CallId, Delivery, EventKind, Input, InputError, MessageId, Refusal};
 use sottovoce_proto::v1::ErrorReason;
 use world::{Fate, START, World, address, pair};
 
@@ -209,6 +209,72 @@ fn what_comes_too_late_is_told_to_be() {
     world.settle();
     assert_eq!(cancelled(&world, 0), [(id, false)]);
     assert_eq!(world.texts(1), ["first", "too late"]);
+}
+
+/// Alice's message to bob for the next day, which she takes back while it is on its way.
+fn taken_back_on_its_way(world: &mut World) -> (MessageId, CallId, Call) {
+    let id = send_as(world, 0, "bob", "taken back", Delivery::later(START + DAY));
+    let (call, request) = world.take_call(0);
+    assert!(matches!(request, Call::Send(_)));
+    world.input(0, Input::CancelScheduled(id));
+    assert!(cancelled(world, 0).is_empty(), "perhaps the server has it");
+    (id, call, request)
+}
+
+#[test]
+fn what_was_taken_back_is_not_sent_once_its_time_is_past() {
+    // Whether the server had it and the answer was lost, or it never came there.
+    for (seed, arrived) in [(70, true), (71, false)] {
+        let mut world = pair(seed);
+        let (id, _, request) = taken_back_on_its_way(&mut world);
+        if arrived {
+            let alice = world.nodes[0].engine.device_id();
+            world.server.call(alice, world.now, request).expect("taken");
+        }
+        world.disconnect(0);
+        world.now += DAY;
+        world.server.release(world.now);
+        world.restart(0);
+        world.settle();
+        assert_eq!(cancelled(&world, 0), [(id, false)]);
+        world.send(0, 1, "the next", Fate::Done);
+        world.settle();
+        let texts: &[&str] = if arrived {
+            &["first", "taken back", "the next"]
+        } else {
+            &["first", "the next"]
+        };
+        assert_eq!(world.texts(1), texts);
+        assert!(world.complaints(1).is_empty());
+    }
+}
+
+#[test]
+fn what_was_taken_back_is_not_encrypted_again() {
+    let mut world = pair(72);
+    let taken = world.server.taken.len();
+    let (id, call, _) = taken_back_on_its_way(&mut world);
+    let answer = Err(Refusal::Because(ErrorReason::DevicesMismatch));
+    world.input(0, Input::Answered { call, answer });
+    world.settle();
+    assert_eq!(cancelled(&world, 0), [(id, true)]);
+    assert_eq!(world.server.taken.len(), taken, "nor sent");
+    world.now += DAY;
+    world.settle();
+    assert_eq!(world.texts(1), ["first"]);
+}
+
+#[test]
+fn what_is_taken_by_the_server_after_its_time_is_told_as_not_taken_back() {
+    let mut world = pair(73);
+    let (id, call, request) = taken_back_on_its_way(&mut world);
+    world.now += DAY;
+    let alice = world.nodes[0].engine.device_id();
+    let answer = world.server.call(alice, world.now, request);
+    world.input(0, Input::Answered { call, answer });
+    world.settle();
+    assert_eq!(cancelled(&world, 0), [(id, false)]);
+    assert_eq!(world.texts(1), ["first", "taken back"]);
 }
 
 #[test]
