@@ -58,6 +58,7 @@ mod post;
 mod posts;
 mod prekeys;
 mod receive;
+mod recent;
 mod records;
 mod renew;
 mod replays;

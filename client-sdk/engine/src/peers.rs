@@ -15,6 +15,7 @@ use sottovoce_crypto::{
 };
 use zeroize::Zeroizing;
 
+use crate::recent::Recent;
 use crate::records::{RecordError, pack, u64_of, unpack};
 use crate::wire;
 
@@ -36,6 +37,8 @@ pub(crate) struct Peer {
     sent: BTreeMap<DeviceId, u64>,
     /// Highest sequence number received from each device.
     received: BTreeMap<DeviceId, u64>,
+    /// What came last from each device.
+    recent: Recent,
 }
 
 /// What a newly shown account means for what was known.
@@ -58,6 +61,8 @@ pub(crate) enum Arrival {
     After { missing: u64 },
     /// Before one that has come already.
     Late,
+    /// It has come itself: its sender had no answer, and had to encrypt it anew.
+    Again,
 }
 
 impl Peer {
@@ -71,6 +76,7 @@ impl Peer {
             access_key: None,
             sent: BTreeMap::new(),
             received: BTreeMap::new(),
+            recent: Recent::default(),
         }
     }
 
@@ -85,6 +91,7 @@ impl Peer {
                 for device in gone.iter().chain(&new) {
                     self.sent.remove(&device.device_id);
                     self.received.remove(&device.device_id);
+                    self.recent.forget(&device.device_id);
                 }
                 Shown::Newer
             }
@@ -147,10 +154,16 @@ impl Peer {
         self.sent.insert(device_id, next);
     }
 
-    pub(crate) fn note_received(&mut self, device_id: DeviceId, sequence: u64) -> Arrival {
+    pub(crate) fn note_received(
+        &mut self,
+        device_id: DeviceId,
+        sequence: u64,
+        message_id: [u8; 16],
+    ) -> Arrival {
+        let is_new = self.recent.remember(device_id, message_id);
         let last = self.received.entry(device_id).or_insert(0);
         if sequence <= *last {
-            return Arrival::Late;
+            return if is_new { Arrival::Late } else { Arrival::Again };
         }
         let missing = sequence - *last - 1;
         *last = sequence;
@@ -169,18 +182,21 @@ impl Peer {
                 .as_ref()
                 .map(AccessKey::to_bytes)
                 .unwrap_or_default(),
+            &self.recent.to_bytes(),
         ])
     }
 
     /// Reads what is kept under `address`.
     pub(crate) fn from_record(address: &Address, bytes: &[u8]) -> Result<Self, RecordError> {
         let fields = unpack(bytes)?;
-        let (account, proposed, sent, received, access_key) = match fields.as_slice() {
-            // Kept before peers had access keys.
-            [account, proposed, sent, received] => (account, proposed, sent, received, &[][..]),
-            [account, proposed, sent, received, access_key] => {
-                (account, proposed, sent, received, *access_key)
-            }
+        let [account, proposed, sent, received, rest @ ..] = fields.as_slice() else {
+            return Err(RecordError);
+        };
+        let (access_key, recent) = match rest {
+            // Kept before peers had access keys, and then before their last messages were remembered.
+            [] => (&[][..], &[][..]),
+            [access_key] => (*access_key, &[][..]),
+            [access_key, recent] => (*access_key, *recent),
             _ => return Err(RecordError),
         };
         let account = TrustedAccount::from_bytes(account).map_err(|_| RecordError)?;
@@ -197,6 +213,7 @@ impl Peer {
             sent: numbers_from_bytes(sent)?,
             received: numbers_from_bytes(received)?,
             access_key: read_access_key(access_key)?,
+            recent: Recent::from_bytes(recent)?,
             ..Self::new(account)
         })
     }

@@ -191,8 +191,11 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
-        let arrival = peer.note_received(device_id, message.sequence);
+        let arrival = peer.note_received(device_id, message.sequence, message.message_id);
         peer.persist(turn);
+        if arrival == Arrival::Again {
+            return;
+        }
         if arrival != Arrival::Late {
             // A late message may hold a key that a newer one has replaced.
             self.note_access_key(&from, message.access_key, turn);

@@ -12,7 +12,7 @@
 //! | `one-time-prekey/<id>` | a one-time prekey with its secret, whether published |
 //! | `one-time-kem-prekey/<id>` | a one-time KEM prekey with its secret, whether published |
 //! | `initial/<signed prekey id>/<last-resort id>/<digest>` | a handshake already accepted |
-//! | `peer/<address>` | a peer's trusted account, another proposed in its place, message counters, its access key |
+//! | `peer/<address>` | a peer's trusted account, another proposed in its place, message counters and last message ids, its access key |
 //! | `session/<address>/<device>/<digest>` | one session with a peer's device, without skipped keys |
 //! | `skipped-key/<address>/<device>/<digest>/<key>` | one skipped key of that session |
 //! | `outbox/<number>` | a message not yet taken by the server |

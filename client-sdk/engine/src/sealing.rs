@@ -110,7 +110,13 @@ impl Engine {
                 address: address.clone(),
             });
         }
-        self.discard_encrypted(address, turn);
+        // What is under way gets its own answer, and perhaps was taken; what goes by name, or with another
+        // key, was not refused.
+        let head = self.outbox.head(address).and_then(|head| head.encrypted.as_ref());
+        let refused = head.is_some_and(|encrypted| encrypted.presented() == *presented);
+        if refused && !self.busy.contains(address) {
+            self.discard_encrypted(address, turn);
+        }
         self.advance(address, turn);
     }
 

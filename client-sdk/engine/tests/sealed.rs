@@ -11,10 +11,12 @@
 mod world;
 
 use sottovoce_crypto::{AccessKey, ENVELOPE_OVERHEAD, EnvelopeSender, seal_envelope};
-use sottovoce_engine::{Call, EventKind, Input, InputError, Refusal, Route, Unreadable};
+use sottovoce_engine::{
+    Body, Call, Delivery, EventKind, Input, InputError, Refusal, Reply, Route, Unreadable,
+};
 use sottovoce_proto::v1::{self, ErrorReason};
 use world::scripted::{Scripted, party_of, words};
-use world::{Fate, World, address, pair, unreadable};
+use world::{Fate, START, World, address, pair, unreadable};
 
 fn sealed_envelope(ciphertext: Vec<u8>) -> v1::Envelope {
     v1::Envelope {
@@ -166,6 +168,74 @@ fn a_late_refusal_forgets_no_newer_key() {
     assert!(world.complaints(0).is_empty(), "there was nothing to tell");
 }
 
+/// Has alice fetch a bundle of bob's with the key he has replaced meanwhile, and be refused.
+fn denied_a_bundle(world: &mut World) {
+    let (alice, bob) = (party_of(world, "alice"), party_of(world, "bob"));
+    world.input(1, Input::RotateAccessKey);
+    while world.call_next(1, true, Fate::Done) {}
+    let nonsense = world.server.taken[0].messages[0].ciphertext.clone();
+    let envelope = Scripted::new(1, "bob", &[bob.device_id]).envelope(nonsense);
+    world.server.inject(alice.device_id, envelope);
+    world.deliver_next(0, Fate::Done);
+    while world.call_next(0, true, Fate::Done) {}
+    let refused = |told: &&EventKind| matches!(told, EventKind::SealedRefused { .. });
+    assert_eq!(world.complaints(0).into_iter().filter(refused).count(), 1);
+}
+
+#[test]
+fn a_refusal_of_another_call_leaves_alone_what_is_on_its_way() {
+    for (seed, delivery) in [(41, None), (42, Some(Delivery::later(START + 86_400_000)))] {
+        let mut world = pair(seed);
+        let rng = &mut world.rng.clone();
+        let body = Body::Text("on its way".into());
+        let engine = &mut world.nodes[0].engine;
+        let sent = engine.send_as(START, rng, &address("bob"), body, delivery.unwrap_or_default());
+        let (id, outputs) = sent.expect("it can be sent");
+        world.rng = rng.clone();
+        world.take(0, outputs, Fate::Done);
+        let (call, request) = world.take_call(0);
+        let alice = world.nodes[0].engine.device_id();
+        let answer = world.server.call(alice, world.now, request);
+        assert!(matches!(answer, Ok(Reply::Sent(_))));
+        denied_a_bundle(&mut world);
+        world.input(0, Input::Answered { call, answer });
+        if delivery.is_some() {
+            world.input(0, Input::CancelScheduled(id));
+            world.settle();
+            assert!(world.server.scheduled.is_empty(), "it is known by its name");
+            continue;
+        }
+        world.send(0, 1, "after it", Fate::Done);
+        world.settle();
+        assert_eq!(world.texts(1), ["first", "on its way", "after it"]);
+        assert!(world.received(1).iter().all(|message| !message.late));
+        assert!(world.complaints(1).is_empty());
+    }
+}
+
+#[test]
+fn what_is_sent_again_by_name_is_shown_once() {
+    let mut world = pair(43);
+    world.send(0, 1, "once", Fate::Done);
+    let taken = world.server.taken.len();
+    // The server has it, the answer is lost, and bob replaces his key.
+    assert!(world.call_next(0, false, Fate::Done));
+    world.input(1, Input::RotateAccessKey);
+    while world.call_next(1, true, Fate::Done) || world.deliver_next(1, Fate::Done) {}
+    assert_eq!(world.texts(1), ["first", "once"]);
+    world.restart(1);
+    world.settle();
+    assert_eq!(world.server.taken.len(), taken + 2, "it came twice");
+    assert_eq!(world.texts(1), ["first", "once"]);
+    let bob = world.nodes[1].engine.device_id();
+    assert!(world.server.mailbox(bob).is_empty(), "and was acknowledged twice");
+    world.send(0, 1, "the next", Fate::Done);
+    world.settle();
+    assert_eq!(world.texts(1), ["first", "once", "the next"]);
+    assert!(world.received(1).iter().all(|message| !message.late));
+    assert!(world.complaints(1).is_empty());
+}
+
 #[test]
 fn a_late_message_brings_no_key_back() {
     let mut world = pair(34);
@@ -274,7 +344,7 @@ fn who_is_blocked_is_not_heard_and_loses_the_key() {
         address: address("bob"),
     };
     assert_eq!(world.complaints(0), [&refused]);
-    let body = sottovoce_engine::Body::Text("no".into());
+    let body = Body::Text("no".into());
     let rng = &mut world.rng.clone();
     let answer = world.nodes[1]
         .engine
