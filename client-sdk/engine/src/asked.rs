@@ -52,14 +52,14 @@ impl Engine {
             .map(|peer| *peer.account.account_key())
     }
 
-    /// The registration to make before signing in, until [`Input::Registered`] has been given.
+    /// The registration to make before signing in, until [`Input::Registered`](crate::Input::Registered) has been given.
     #[must_use]
     pub fn registration(&self) -> Option<v1::RegisterRequest> {
         (!self.own.registered && self.own.is_first()).then(|| self.own.registration())
     }
 
     /// The manifest to publish before signing in, where this device joins an account or recovers one,
-    /// until [`Input::Registered`] has been given. The call needs no token.
+    /// until [`Input::Registered`](crate::Input::Registered) has been given. The call needs no token.
     #[must_use]
     pub fn joining(&self) -> Option<v1::UpdateManifestRequest> {
         (!self.own.registered && !self.own.is_first()).then(|| self.own.joining())
