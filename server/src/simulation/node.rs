@@ -101,10 +101,10 @@ async fn watch(hub: Hub, database: Arc<Database>) {
         let mut streams = hub.progress();
         streams.sort_by_key(|stream| stream.device);
         for stream in streams {
-            if let Ok(state) = database.state(stream.device, stream.grounds).await {
-                if let Some(missed) = judge(&stream, Some(&state)) {
-                    hub.correct(&stream, missed);
-                }
+            if let Ok(state) = database.state(stream.device, stream.grounds).await
+                && let Some(missed) = judge(&stream, Some(&state))
+            {
+                hub.correct(&stream, missed);
             }
         }
     }
