@@ -81,6 +81,9 @@ pub(super) async fn backup(options: &Options, args: BackupArgs) -> Result<ExitCo
         made_at_ms: now_ms(),
         files,
     };
+    for file in &list.files {
+        keep_private(&args.folder.join(&file.path))?;
+    }
     write_list(&args.folder, &list)?;
     let bytes: u64 = list.files.iter().map(|file| file.bytes).sum();
     say(&format!(
@@ -108,7 +111,7 @@ fn copy_blobs(from: &Path, folder: &Path, files: &mut Vec<Listed>) -> io::Result
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries?,
         };
-        fs::create_dir_all(folder.join(BLOBS).join(&path))?;
+        create_private_below(&folder.join(BLOBS).join(&path))?;
         for entry in entries {
             let entry = entry?;
             let name = path.join(entry.file_name());
@@ -134,6 +137,29 @@ fn write_list(folder: &Path, list: &List) -> io::Result<()> {
     let mut file = fs::File::create_new(folder.join(LIST_FILE))?;
     file.write_all(&serde_json::to_vec_pretty(list)?)?;
     file.sync_all()
+}
+
+/// A backup may be moved out of its private folder.
+#[cfg(unix)]
+fn keep_private(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn keep_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn create_private_below(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private_below(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
 }
 
 #[cfg(unix)]

@@ -153,7 +153,10 @@ async fn a_backup_made_while_it_runs_is_a_server_again() {
         .await
         .unwrap();
     done(&data, &["backup", backup.to_str().unwrap()]).await;
-    assert_eq!(backup.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&backup), 0o700);
+    assert_eq!(mode(&backup.join("sottovoce.db")), 0o600);
+    assert_eq!(mode(&backup.join("blobs")), 0o700);
     assert!(
         refused(&data, &["backup", backup.to_str().unwrap()])
             .await
