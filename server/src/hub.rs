@@ -376,6 +376,11 @@ impl Inbound {
 }
 
 impl Seat {
+    /// Whose it is.
+    pub(crate) fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
     /// What came since this was last asked; waits until there is something.
     pub(crate) async fn inbound(&self) -> Inbound {
         loop {
@@ -396,9 +401,7 @@ impl Seat {
             self.inbox.end_bell.notified().await;
         }
     }
-}
 
-impl Seat {
     /// Says how far the stream has come, for those who look after it.
     pub(crate) fn note(&self, delivered: i64, stuck: bool) {
         self.inbox.delivered.store(delivered, Ordering::Relaxed);

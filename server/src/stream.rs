@@ -15,13 +15,14 @@ mod mail;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sottovoce_proto::v1::{Envelope, ErrorReason, PrekeysLow};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::app::App;
@@ -34,57 +35,80 @@ pub(crate) use mail::Mail;
 
 pub(crate) use delivery::Delivery;
 
-/// Events held ready for the connection. With the envelopes read at a time and what gRPC and HTTP/2 have
+/// Answers held ready for the connection. With the envelopes read at a time and what gRPC and HTTP/2 have
 /// ready to send, a client that does not read costs some 1.4 MiB, if the ciphertexts are the longest.
 const READ_AHEAD: usize = 4;
 
 /// What happens in a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
-    // Boxed: a channel holds its places ready, and most streams are quiet.
-    Envelope(Box<Envelope>),
+    Envelope(Envelope),
     QueueEmpty,
     PrekeysLow(PrekeysLow),
 }
 
-/// What the client receives: events, then the reason they ended.
-#[derive(Debug)]
-pub(crate) struct Deliveries {
-    events: mpsc::Receiver<Event>,
-    // Apart from the events, so that a client that does not read cannot keep its stream from ending.
-    end: Option<oneshot::Receiver<Refusal>>,
+/// A stream that has begun: its device sits in the hub.
+pub(crate) struct Course {
+    delivery: Delivery<Store>,
+    token_time: Duration,
+    stopping: CancellationToken,
 }
 
+/// What the client receives: answers, then the reason they ended.
+#[derive(Debug)]
+pub(crate) struct Answers<A> {
+    answers: mpsc::Receiver<Box<A>>,
+    // Apart from the answers, so that a client that does not read cannot keep its stream from ending.
+    end: Option<oneshot::Receiver<Option<Refusal>>>,
+}
+
+/// The other side of it. In boxes: a channel holds its places ready, and most streams are quiet.
+pub(crate) type Saying<A> = mpsc::Sender<Box<A>>;
+
 /// Begins the stream of the calling device, which displaces an older one.
-pub(crate) async fn open(app: &Arc<App>, caller: &Caller) -> Result<Deliveries, Refusal> {
+pub(crate) async fn open(app: &App, caller: &Caller) -> Result<Course, Refusal> {
     let epoch = count(app, caller).await?;
     let seat = sit_down(&app.hub, &app.store, caller, epoch).await?;
     app.hub.opened(caller.device, epoch);
-    let (events, received) = mpsc::channel(READ_AHEAD);
-    let (ended, end) = oneshot::channel();
-    let token_time = Duration::from_millis(caller.expires_at_ms.saturating_sub(now_ms()));
-    let stopping = app.stopping.clone();
-    let delivery = Delivery::new(
-        app.store.clone(),
-        caller.device,
-        seat,
-        events,
-        app.limits.delivery_window,
-    );
-    tokio::spawn(async move {
+    let counts = app.metrics.counts.clone();
+    Ok(Course {
+        delivery: Delivery::new(app.store.clone(), counts, seat, app.limits.delivery_window),
+        token_time: Duration::from_millis(caller.expires_at_ms.saturating_sub(now_ms())),
+        stopping: app.stopping.clone(),
+    })
+}
+
+impl Course {
+    /// Delivers until something ends the stream, and says what.
+    pub(crate) async fn run<A: From<Event>>(&self, out: &Saying<A>) -> Refusal {
         let reason = tokio::select! {
             biased;
-            () = stopping.cancelled() => ErrorReason::ShuttingDown,
-            () = tokio::time::sleep(token_time) => ErrorReason::TokenInvalid,
-            reason = delivery.run() => reason,
+            () = self.stopping.cancelled() => ErrorReason::ShuttingDown,
+            () = tokio::time::sleep(self.token_time) => ErrorReason::TokenInvalid,
+            reason = self.delivery.run(out) => reason,
         };
+        Refusal::because(reason)
+    }
+}
+
+/// Has `course` answer until it ends, with or without a refusal: one task is all that a stream is.
+pub(crate) fn answer<A, F>(course: impl FnOnce(Saying<A>) -> F) -> Answers<A>
+where
+    A: Send + 'static,
+    F: Future<Output = Option<Refusal>> + Send + 'static,
+{
+    let (out, answers) = mpsc::channel(READ_AHEAD);
+    let (ended, end) = oneshot::channel();
+    // Not in an async block of its own, which would hold the course twice.
+    let course = course(out).map(|reason| {
         // Nobody listens when the client has gone.
-        let _ = ended.send(Refusal::because(reason));
+        let _ = ended.send(reason);
     });
-    Ok(Deliveries {
-        events: received,
+    tokio::spawn(course);
+    Answers {
+        answers,
         end: Some(end),
-    })
+    }
 }
 
 /// Which of the device's streams this is. None is begun, and none displaced, for a session that is over.
@@ -114,36 +138,21 @@ async fn check_grounds(store: &Store, caller: &Caller) -> Result<(), Refusal> {
     }
 }
 
-impl Deliveries {
-    /// What happens, and the reason it ends, each by itself.
-    pub(crate) fn split(self) -> (mpsc::Receiver<Event>, Option<oneshot::Receiver<Refusal>>) {
-        (self.events, self.end)
-    }
-}
-
-/// The end of `end`, or an end without a reason.
-pub(crate) async fn ended(end: Option<oneshot::Receiver<Refusal>>) -> Refusal {
-    let internal = || Refusal::because(ErrorReason::Internal);
-    match end {
-        Some(end) => end.await.unwrap_or_else(|_| internal()),
-        None => internal(),
-    }
-}
-
-impl Stream for Deliveries {
-    type Item = Result<Event, Status>;
+impl<A> Stream for Answers<A> {
+    type Item = Result<A, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(event) = std::task::ready!(self.events.poll_recv(cx)) {
-            return Poll::Ready(Some(Ok(event)));
+        if let Some(answer) = ready!(self.answers.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(*answer)));
         }
         let Some(end) = self.end.as_mut() else {
             return Poll::Ready(None);
         };
-        let refusal = std::task::ready!(Pin::new(end).poll(cx))
-            .unwrap_or_else(|_| Refusal::because(ErrorReason::Internal));
+        // A task that ended without a word has failed.
+        let reason =
+            ready!(Pin::new(end).poll(cx)).unwrap_or_else(|_| Some(Refusal::because(ErrorReason::Internal)));
         self.end = None;
-        Poll::Ready(Some(Err(refusal.into())))
+        Poll::Ready(reason.map(|refusal| Err(refusal.into())))
     }
 }
 

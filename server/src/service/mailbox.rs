@@ -3,34 +3,29 @@
 mod connect;
 mod read_send;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use sottovoce_proto::v1::mailbox_service_server::MailboxService;
 use sottovoce_proto::v1::send_result::Outcome;
 use sottovoce_proto::v1::subscribe_response::Event as Frame;
 use sottovoce_proto::v1::{
     AcknowledgeRequest, AcknowledgeResponse, CancelScheduledRequest, CancelScheduledResponse, ConnectRequest,
-    DeviceMismatch, ErrorReason, QueueEmpty, SendBatchRequest, SendBatchResponse, SendRequest, SendResponse,
-    SendResult, SendSealedRequest, SubscribeRequest, SubscribeResponse,
+    ConnectResponse, DeviceMismatch, ErrorReason, QueueEmpty, SendBatchRequest, SendBatchResponse,
+    SendRequest, SendResponse, SendResult, SendSealedRequest, SubscribeRequest, SubscribeResponse,
 };
 use sottovoce_statements::DeviceId;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::app::App;
 use crate::fields;
 use crate::gate::caller;
 use crate::limits::{MAX_ACKNOWLEDGED, MAX_BATCH};
-use crate::metrics::Counts;
 use crate::rates::DeviceRate;
 use crate::refusal::Refusal;
 use crate::store::{
     Acknowledge, Caller, CancelScheduled, Deposit, DepositRefusal, Pending, Receipt, Schedule,
 };
-use crate::stream::{self, Deliveries, Event};
-use connect::Frames;
+use crate::stream::{self, Answers, Event};
 use read_send::Send;
 
 /// `sottovoce.v1.MailboxService`.
@@ -39,8 +34,8 @@ pub(crate) struct Mailboxes(pub(crate) Arc<App>);
 
 #[tonic::async_trait]
 impl MailboxService for Mailboxes {
-    type SubscribeStream = Subscription;
-    type ConnectStream = Frames;
+    type SubscribeStream = Answers<SubscribeResponse>;
+    type ConnectStream = Answers<ConnectResponse>;
 
     async fn send(&self, request: Request<SendRequest>) -> Result<Response<SendResponse>, Status> {
         let caller = caller(&request)?;
@@ -93,11 +88,13 @@ impl MailboxService for Mailboxes {
         Ok(Response::new(CancelScheduledResponse { cancelled }))
     }
 
-    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
-        let caller = caller(&request)?;
-        let counts = self.0.metrics.counts.clone();
-        let deliveries = stream::open(&self.0, &caller).await?;
-        Ok(Response::new(Subscription { deliveries, counts }))
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let course = stream::open(&self.0, &caller(&request)?).await?;
+        let answers = stream::answer(|out| async move { Some(course.run(&out).await) });
+        Ok(Response::new(answers))
     }
 
     async fn acknowledge(
@@ -110,11 +107,13 @@ impl MailboxService for Mailboxes {
         Ok(Response::new(AcknowledgeResponse {}))
     }
 
-    async fn connect(&self, request: Request<Streaming<ConnectRequest>>) -> Result<Response<Frames>, Status> {
+    async fn connect(
+        &self,
+        request: Request<Streaming<ConnectRequest>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(
-            connect::open(&self.0, caller, request.into_inner()).await?,
-        ))
+        let answers = connect::open(&self.0, caller, request.into_inner()).await?;
+        Ok(Response::new(answers))
     }
 }
 
@@ -196,30 +195,15 @@ fn to_response(receipt: Receipt) -> SendResponse {
     }
 }
 
-/// The stream of `Subscribe`.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    deliveries: Deliveries,
-    counts: Arc<Counts>,
-}
-
-impl Stream for Subscription {
-    type Item = Result<SubscribeResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = std::task::ready!(Pin::new(&mut self.deliveries).poll_next(cx));
-        if let Some(Ok(Event::Envelope(envelope))) = &event {
-            self.counts.delivered(envelope.ciphertext.len());
+impl From<Event> for SubscribeResponse {
+    fn from(event: Event) -> Self {
+        Self {
+            event: Some(match event {
+                Event::Envelope(envelope) => Frame::Envelope(envelope),
+                Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
+                Event::PrekeysLow(low) => Frame::PrekeysLow(low),
+            }),
         }
-        Poll::Ready(event.map(|event| {
-            event.map(|event| SubscribeResponse {
-                event: Some(match event {
-                    Event::Envelope(envelope) => Frame::Envelope(*envelope),
-                    Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
-                    Event::PrekeysLow(low) => Frame::PrekeysLow(low),
-                }),
-            })
-        }))
     }
 }
 

@@ -8,9 +8,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 use sottovoce_proto::v1::connect_request::Frame;
 use sottovoce_proto::v1::connect_response::Frame as Answer;
-use sottovoce_proto::v1::{
-    ConnectRequest, ConnectResponse, ErrorReason, QueueEmpty, Refused, SendResult, send_result,
-};
+use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, ErrorReason, Refused, SendResult, send_result};
 use sottovoce_statements::DeviceId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -23,7 +21,7 @@ use super::random::Random;
 use super::{NODES, WINDOW};
 use crate::hints::{Outbox, Outgoings};
 use crate::hub::{Hub, News, Seat};
-use crate::stream::{Delivery, Event};
+use crate::stream::{Delivery, Saying};
 use crate::watch::judge;
 
 pub(super) const PORT: u16 = 7443;
@@ -121,30 +119,20 @@ async fn connect(connection: TcpStream, hub: Hub, database: Arc<Database>) {
     let Some(seat) = sit_down(device, &hub, &database).await else {
         return;
     };
-    let (events, mut received) = mpsc::channel(4);
     let (answers, outgoing) = mpsc::channel(64);
-    let delivery = Delivery::new(database.clone(), device, seat, events, WINDOW);
+    let delivery = Delivery::new(database.clone(), Arc::default(), seat, WINDOW);
     let _writing = AbortOnDropHandle::new(tokio::spawn(write(writing, outgoing)));
-    let mut delivering = AbortOnDropHandle::new(tokio::spawn(delivery.run()));
-    let taking = take(reading, device, hub, database, answers.clone());
+    let taking = take(reading, device, hub, database, &answers);
     tokio::pin!(taking);
-    loop {
-        tokio::select! {
-            biased;
-            event = received.recv() => match event {
-                Some(event) => if answers.send(to_frame(event)).await.is_err() { return },
-                None => break,
-            },
-            () = &mut taking => return,
-        }
-    }
+    let reason = tokio::select! {
+        biased;
+        reason = delivery.run(&answers) => reason,
+        () = &mut taking => return,
+    };
     // What the client is told last: why it was. In this small protocol, as a result without an id.
-    if let Ok(reason) = (&mut delivering).await {
-        let end = refused(Vec::new(), reason.into());
-        let _ = answers.send(end).await;
-        // Time to be written, unless the client has gone.
-        let _ = tokio::time::timeout(Duration::from_secs(5), taking).await;
-    }
+    let _ = answers.send(refused(Vec::new(), reason.into())).await;
+    // Time to be written, unless the client has gone.
+    let _ = tokio::time::timeout(Duration::from_secs(5), taking).await;
 }
 
 /// As `crate::stream::open` does.
@@ -163,7 +151,7 @@ async fn take(
     device: DeviceId,
     hub: Hub,
     database: Arc<Database>,
-    answers: mpsc::Sender<Answer>,
+    answers: &Saying<ConnectResponse>,
 ) {
     while let Some(request) = read_frame::<ConnectRequest>(&mut reading).await {
         match request.frame {
@@ -182,10 +170,8 @@ async fn take(
                                 false => News::Look(to),
                             }]);
                         }
-                        Answer::Result(SendResult {
-                            client_message_id: send.client_message_id,
-                            outcome: Some(send_result::Outcome::Taken(Default::default())),
-                        })
+                        let taken = send_result::Outcome::Taken(Default::default());
+                        result(send.client_message_id, taken)
                     }
                     Err(_) => refused(send.client_message_id, 23),
                 };
@@ -206,28 +192,26 @@ async fn take(
     }
 }
 
-fn refused(client_message_id: Vec<u8>, reason: i32) -> Answer {
-    Answer::Result(SendResult {
-        client_message_id,
-        outcome: Some(send_result::Outcome::Refused(Refused {
-            reason,
-            ..Refused::default()
+fn refused(client_message_id: Vec<u8>, reason: i32) -> Box<ConnectResponse> {
+    let refused = Refused {
+        reason,
+        ..Refused::default()
+    };
+    result(client_message_id, send_result::Outcome::Refused(refused))
+}
+
+fn result(client_message_id: Vec<u8>, outcome: send_result::Outcome) -> Box<ConnectResponse> {
+    Box::new(ConnectResponse {
+        frame: Some(Answer::Result(SendResult {
+            client_message_id,
+            outcome: Some(outcome),
         })),
     })
 }
 
-fn to_frame(event: Event) -> Answer {
-    match event {
-        Event::Envelope(envelope) => Answer::Envelope(*envelope),
-        Event::QueueEmpty => Answer::QueueEmpty(QueueEmpty {}),
-        Event::PrekeysLow(low) => Answer::PrekeysLow(low),
-    }
-}
-
-async fn write(mut writing: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Answer>) {
-    while let Some(frame) = outgoing.recv().await {
-        let message = ConnectResponse { frame: Some(frame) };
-        if write_frame(&mut writing, &message).await.is_none() {
+async fn write(mut writing: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Box<ConnectResponse>>) {
+    while let Some(answer) = outgoing.recv().await {
+        if write_frame(&mut writing, &*answer).await.is_none() {
             return;
         }
     }

@@ -27,7 +27,7 @@ const READERS: u32 = 4;
 /// Pages of the database that a connection holds in memory: negative is KiB. What the writer holds no one
 /// else changes; readers would each hold the same, and the system does so for all of them.
 const WRITER_CACHE: &str = "-65536";
-const READER_CACHE: &str = "-4096";
+const READER_CACHE: &str = "-1024";
 
 /// Prepared statements kept by a connection. Those that take sets of rows have a text for each power of two
 /// of rows on SQLite.

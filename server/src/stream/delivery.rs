@@ -5,13 +5,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use sottovoce_proto::v1::{Envelope, ErrorReason};
-use sottovoce_statements::DeviceId;
-use tokio::sync::mpsc;
 
-use super::Event;
 use super::mail::Mail;
+use super::{Event, Saying};
 use crate::clock::now_ms;
 use crate::hub::{Inbound, Seat};
+use crate::metrics::Counts;
 use crate::store::{READ_BYTES, ReadError, StoredEnvelope};
 
 /// Envelopes read from the database at a time, when they are small.
@@ -20,9 +19,52 @@ const READ_AT_ONCE: u64 = 32;
 /// Delivers one mailbox.
 pub(crate) struct Delivery<M> {
     mail: Arc<M>,
-    device: DeviceId,
+    counts: Arc<Counts>,
     seat: Seat,
-    events: mpsc::Sender<Event>,
+    window: u64,
+}
+
+impl<M: Mail> Delivery<M> {
+    /// Of the device that has the seat; at most `window` are unacknowledged at a time.
+    pub(crate) fn new(mail: Arc<M>, counts: Arc<Counts>, seat: Seat, window: u64) -> Self {
+        Self {
+            mail,
+            counts,
+            seat,
+            window,
+        }
+    }
+
+    /// Delivers until something ends the stream, and says what.
+    pub(crate) async fn run<A: From<Event>>(&self, out: &Saying<A>) -> ErrorReason {
+        let mut progress = Progress {
+            mail: &*self.mail,
+            counts: &self.counts,
+            seat: &self.seat,
+            out,
+            window: self.window,
+            state: State::default(),
+        };
+        tokio::select! {
+            biased;
+            reason = self.seat.ended() => reason,
+            result = progress.deliver() => match result {
+                Err(Interrupted::ReadFailed) => ErrorReason::Internal,
+                // Nobody is left to hear this.
+                Err(Interrupted::ClientGone) => ErrorReason::Unspecified,
+                Ok(never) => match never {},
+            },
+            () = out.closed() => ErrorReason::Unspecified,
+        }
+    }
+}
+
+/// One that runs.
+struct Progress<'a, M, A> {
+    mail: &'a M,
+    counts: &'a Counts,
+    seat: &'a Seat,
+    out: &'a Saying<A>,
     window: u64,
     state: State,
 }
@@ -40,78 +82,19 @@ struct State {
     look: bool,
 }
 
-impl<M: Mail> Delivery<M> {
-    pub(crate) fn new(
-        mail: Arc<M>,
-        device: DeviceId,
-        seat: Seat,
-        events: mpsc::Sender<Event>,
-        window: u64,
-    ) -> Self {
-        Self {
-            mail,
-            device,
-            seat,
-            events,
-            window,
-            state: State::default(),
-        }
-    }
-
-    /// Delivers until something ends the stream, and says what.
-    pub(crate) async fn run(self) -> ErrorReason {
-        let Self {
-            mail,
-            device,
-            seat,
-            events,
-            window,
-            state,
-        } = self;
-        let mut course = Course {
-            mail: &*mail,
-            device: &device,
-            seat: &seat,
-            events: &events,
-            window,
-            state,
-        };
-        tokio::select! {
-            biased;
-            reason = seat.ended() => reason,
-            result = course.deliver() => match result {
-                Err(Interrupted::ReadFailed) => ErrorReason::Internal,
-                // Nobody is left to hear this.
-                Err(Interrupted::ClientGone) => ErrorReason::Unspecified,
-                Ok(never) => match never {},
-            },
-            () = events.closed() => ErrorReason::Unspecified,
-        }
-    }
-}
-
-/// The same, while it runs.
-struct Course<'a, M> {
-    mail: &'a M,
-    device: &'a DeviceId,
-    seat: &'a Seat,
-    events: &'a mpsc::Sender<Event>,
-    window: u64,
-    state: State,
-}
-
-impl<M: Mail> Course<'_, M> {
+impl<M: Mail, A: From<Event>> Progress<'_, M, A> {
     async fn deliver(&mut self) -> Result<Infallible, Interrupted> {
-        self.state.backlog_until = Some(self.mail.newest(self.device).await?);
+        self.state.backlog_until = Some(self.mail.newest(self.seat.device()).await?);
         self.state.look = true;
         loop {
+            // In boxes: what is done with news would otherwise be held ready by every stream.
             if self.state.look {
-                self.read_on().await?;
+                Box::pin(self.read_on()).await?;
             }
             let stuck = self.state.outstanding.len() as u64 >= self.window;
             self.seat.note(self.state.cursor, stuck);
             let inbound = self.seat.inbound().await;
-            self.take_in(inbound).await?;
+            Box::pin(self.take_in(inbound)).await?;
         }
     }
 
@@ -122,7 +105,10 @@ impl<M: Mail> Course<'_, M> {
             let room = self.room().await?;
             if room == 0 {
                 // Even without room it may be said that nothing is left.
-                let left = self.mail.next(self.device, self.state.cursor, until, 1).await?;
+                let left = self
+                    .mail
+                    .next(self.seat.device(), self.state.cursor, until, 1)
+                    .await?;
                 if !left.is_empty() {
                     return Ok(());
                 }
@@ -132,7 +118,7 @@ impl<M: Mail> Course<'_, M> {
                 Vec::new()
             } else {
                 self.mail
-                    .next(self.device, self.state.cursor, until, at_most)
+                    .next(self.seat.device(), self.state.cursor, until, at_most)
                     .await?
             };
             let size: usize = envelopes.iter().map(|envelope| envelope.size).sum();
@@ -158,7 +144,7 @@ impl<M: Mail> Course<'_, M> {
         if self.state.outstanding.len() as u64 >= self.window {
             let waiting = self
                 .mail
-                .unacknowledged(self.device, self.state.cursor, self.window)
+                .unacknowledged(self.seat.device(), self.state.cursor, self.window)
                 .await?;
             self.state.outstanding = waiting.into_iter().collect();
         }
@@ -184,7 +170,7 @@ impl<M: Mail> Course<'_, M> {
             }
         }
         for envelope in inbound.ephemeral {
-            self.say(Event::Envelope(Box::new(envelope))).await?;
+            self.say(Event::Envelope(envelope)).await?;
         }
         if let Some(low) = inbound.prekeys_low {
             self.say(Event::PrekeysLow(low)).await?;
@@ -195,11 +181,15 @@ impl<M: Mail> Course<'_, M> {
     async fn say_envelope(&mut self, envelope: StoredEnvelope) -> Result<(), Interrupted> {
         self.state.cursor = envelope.sequence;
         self.state.outstanding.insert(envelope.id.clone());
-        self.say(Event::Envelope(Box::new(to_message(envelope)))).await
+        self.say(Event::Envelope(to_message(envelope))).await
     }
 
     async fn say(&self, event: Event) -> Result<(), Interrupted> {
-        self.events.send(event).await.map_err(|_| Interrupted::ClientGone)
+        if let Event::Envelope(envelope) = &event {
+            self.counts.delivered(envelope.ciphertext.len());
+        }
+        let answer = Box::new(A::from(event));
+        self.out.send(answer).await.map_err(|_| Interrupted::ClientGone)
     }
 }
 

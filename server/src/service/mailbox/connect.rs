@@ -6,11 +6,9 @@
 //!   the hub, the database ───────▶ delivery ──▶ envelopes ──────────────────┘
 //! ```
 //!
-//! A client that does not read its frames is not read from either: what is held for it is bounded.
+//! A client that does not read its answers is not read from either: what is held for it is bounded.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,8 +17,6 @@ use futures_util::stream::FuturesUnordered;
 use sottovoce_proto::v1::connect_request::Frame as Asked;
 use sottovoce_proto::v1::connect_response::Frame;
 use sottovoce_proto::v1::{ConnectRequest, ConnectResponse, ErrorReason, QueueEmpty, SendResult};
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 use tonic_types::StatusExt;
 
@@ -30,70 +26,50 @@ use crate::limits::MAX_UNANSWERED;
 use crate::rates::DeviceRate;
 use crate::refusal::Refusal;
 use crate::store::Caller;
-use crate::stream::{self, Event};
-
-/// Frames held ready for the connection.
-const READ_AHEAD: usize = 8;
-
-/// What the client receives: frames, then the reason they ended.
-#[derive(Debug)]
-pub(crate) struct Frames {
-    // Boxed: a channel holds its places ready, and most streams are quiet.
-    frames: mpsc::Receiver<Box<ConnectResponse>>,
-    end: Option<oneshot::Receiver<Option<Refusal>>>,
-}
+use crate::stream::{self, Answers, Event, Saying};
 
 /// Begins the stream, which displaces an older one of the device.
 pub(super) async fn open(
     app: &Arc<App>,
     caller: Caller,
-    asked: Streaming<ConnectRequest>,
-) -> Result<Frames, Refusal> {
-    let (events, end_of_events) = stream::open(app, &caller).await?.split();
-    let (out, frames) = mpsc::channel(READ_AHEAD);
-    let (ended, end) = oneshot::channel();
-    let course = Course {
-        app: app.clone(),
-        caller,
-        out,
-    };
-    tokio::spawn(async move {
-        // Whichever comes first; the other is dropped, and with it what it waits for.
-        let reason = tokio::select! {
-            biased;
-            refusal = stream::ended(end_of_events) => Some(refusal),
-            outcome = course.run(asked, events) => outcome.err(),
+    mut asked: Streaming<ConnectRequest>,
+) -> Result<Answers<ConnectResponse>, Refusal> {
+    let delivery = stream::open(app, &caller).await?;
+    let app = app.clone();
+    Ok(stream::answer(|out| async move {
+        let course = Course {
+            app,
+            caller,
+            out: &out,
         };
-        let _ = ended.send(reason);
-    });
-    Ok(Frames {
-        frames,
-        end: Some(end),
-    })
+        // Whichever comes first; the other is dropped, and with it what it waits for.
+        tokio::select! {
+            biased;
+            refusal = delivery.run(&out) => Some(refusal),
+            outcome = course.run(&mut asked) => outcome.err(),
+        }
+    }))
 }
 
-struct Course {
+/// What the client asks, and what becomes of it.
+struct Course<'o> {
     app: Arc<App>,
     caller: Caller,
-    out: mpsc::Sender<Box<ConnectResponse>>,
+    out: &'o Saying<ConnectResponse>,
 }
 
 /// What a frame of the client's becomes.
 type Answer = BoxFuture<'static, Result<Option<SendResult>, Refusal>>;
 
-impl Course {
+impl Course<'_> {
     /// Until the client has said all and has its answers, or something is wrong.
-    async fn run(
-        self,
-        mut asked: Streaming<ConnectRequest>,
-        mut events: mpsc::Receiver<Event>,
-    ) -> Result<(), Refusal> {
+    async fn run(&self, asked: &mut Streaming<ConnectRequest>) -> Result<(), Refusal> {
         let mut unanswered = FuturesUnordered::<Answer>::new();
         let mut listening = true;
         let mut held = None;
         while listening || !unanswered.is_empty() {
             tokio::select! {
-                frame = self.next(&mut asked, &mut held), if listening && unanswered.len() < MAX_UNANSWERED => {
+                frame = self.next(asked, &mut held), if listening && unanswered.len() < MAX_UNANSWERED => {
                     match frame? {
                         Some(frame) => {
                             // In a box: no quiet stream holds room for it.
@@ -105,10 +81,10 @@ impl Course {
                 }
                 Some(answer) = unanswered.next(), if !unanswered.is_empty() => {
                     if let Some(result) = answer? {
-                        self.say(Frame::Result(result)).await;
+                        // Nobody listens when the client has gone; the stream ends by itself then.
+                        let _ = self.out.send(Box::new(to_response(result))).await;
                     }
                 }
-                Some(event) = events.recv() => self.deliver(event).await,
             }
         }
         Ok(())
@@ -156,19 +132,6 @@ impl Course {
             }
         }
     }
-
-    async fn deliver(&self, event: Event) {
-        if let Event::Envelope(envelope) = &event {
-            self.app.metrics.counts.delivered(envelope.ciphertext.len());
-        }
-        self.say(to_frame(event)).await;
-    }
-
-    async fn say(&self, frame: Frame) {
-        // Nobody listens when the client has gone; the stream ends by itself then.
-        let response = ConnectResponse { frame: Some(frame) };
-        let _ = self.out.send(Box::new(response)).await;
-    }
 }
 
 /// Why a frame was not read: what was said when its bytes came, or that they are no frame. On its way
@@ -187,26 +150,20 @@ fn unread(status: &Status) -> Refusal {
     }
 }
 
-fn to_frame(event: Event) -> Frame {
-    match event {
-        Event::Envelope(envelope) => Frame::Envelope(*envelope),
-        Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
-        Event::PrekeysLow(low) => Frame::PrekeysLow(low),
+fn to_response(result: SendResult) -> ConnectResponse {
+    ConnectResponse {
+        frame: Some(Frame::Result(result)),
     }
 }
 
-impl Stream for Frames {
-    type Item = Result<ConnectResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(frame) = std::task::ready!(self.frames.poll_recv(cx)) {
-            return Poll::Ready(Some(Ok(*frame)));
+impl From<Event> for ConnectResponse {
+    fn from(event: Event) -> Self {
+        Self {
+            frame: Some(match event {
+                Event::Envelope(envelope) => Frame::Envelope(envelope),
+                Event::QueueEmpty => Frame::QueueEmpty(QueueEmpty {}),
+                Event::PrekeysLow(low) => Frame::PrekeysLow(low),
+            }),
         }
-        let Some(end) = self.end.as_mut() else {
-            return Poll::Ready(None);
-        };
-        let reason = std::task::ready!(Pin::new(end).poll(cx)).ok().flatten();
-        self.end = None;
-        Poll::Ready(reason.map(|refusal| Err(refusal.into())))
     }
 }
