@@ -115,6 +115,7 @@ impl Probe {
 
     async fn remove(&self) -> Result<(), StorageError> {
         self.storage.remove(self.key).await?;
+        self.storage.remove_empty_shelf(self.key).await;
         match self.storage.read(self.key, 0, 0..1, PROBE_LEN).await {
             Err(StorageError::Missing) => Ok(()),
             Err(error) => Err(error),

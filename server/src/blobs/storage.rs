@@ -147,6 +147,17 @@ impl Storage {
             .or_else(missing_is_gone)
     }
 
+    /// Removes the folder that blobs beginning like this one share, where there is nothing in it. Whoever
+    /// writes to it next makes it again.
+    pub(super) async fn remove_empty_shelf(&self, key: StorageKey) {
+        if let Some(folder) = &self.folder
+            && let Some(shelf) = folder.join(key.folder().as_ref()).parent()
+        {
+            // One that is not empty stays.
+            let _ = tokio::fs::remove_dir(shelf).await;
+        }
+    }
+
     /// The first two digits of the keys there are: what [`keys_on`](Self::keys_on) goes through.
     pub(crate) async fn shelves(&self) -> Result<Vec<String>, StorageError> {
         let listed = self.objects.list_with_delimiter(None).await?;

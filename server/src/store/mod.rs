@@ -74,8 +74,8 @@ pub(crate) use sweep::{Batch, Sweep, SweepAccounts};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
-pub(crate) use open::DATABASE_FILE;
 use open::DataDir;
+pub(crate) use open::{DATABASE_FILE, is_in_use};
 use writer::{WriteTogether, Writer};
 
 /// The open database.

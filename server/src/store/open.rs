@@ -165,6 +165,12 @@ pub(crate) async fn connect_postgres(
     Ok((Pool::Postgres(readers), Connection::Postgres(Box::new(writer))))
 }
 
+/// Whether a server, or a command that is at work, has the data folder. Nothing is changed or made.
+pub(crate) fn is_in_use(data_dir: &Path) -> bool {
+    let lock = File::open(data_dir.join(LOCK_FILE));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(unix)]
 fn create_private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;

@@ -1,11 +1,12 @@
-//! The certificate: whether it can be used, and for how long.
+//! The certificate: whether it can be used, for whom, and for how long.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::Finding;
+use super::{Finding, x509};
+use crate::cli::out::causes;
 use crate::config::{Config, TlsFiles};
 use crate::tls::Certificate;
 
@@ -19,7 +20,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     if let Err(error) = Certificate::load(files.clone()).await {
         return vec![Finding::wrong(
             "certificate",
-            error.to_string(),
+            format!("{error}: {}", causes(&error)),
             "Both files in PEM, the key fitting the first certificate, readable for the server's user.",
         )];
     }
@@ -30,131 +31,51 @@ fn validity(files: &TlsFiles) -> Finding {
     let first = CertificateDer::pem_file_iter(&files.certificate)
         .ok()
         .and_then(|mut all| all.next()?.ok());
-    let Some(ends) = first.and_then(|certificate| not_after(&certificate)) else {
-        return Finding::doubtful("certificate", "usable; until when could not be read", "");
+    let Some(said) = first.and_then(|certificate| x509::read(&certificate)) else {
+        return Finding::doubtful(
+            "certificate",
+            "usable; for whom and until when could not be read",
+            "",
+        );
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let left = ends.saturating_sub(now);
-    let days = left.as_secs() / 86_400;
+    let left = said.ends.saturating_sub(now);
+    let (days, last_day) = (left.as_secs() / 86_400, said.last_day);
+    let names = match said.names.as_slice() {
+        [] => "for no name".to_owned(),
+        names => format!("for {}", names.join(", ")),
+    };
     if left.is_zero() {
         return Finding::wrong(
             "certificate",
-            "it has expired",
+            format!("{names}; it expired on {last_day}"),
             "Renew it; the running server takes the new one by itself.",
+        );
+    }
+    if said.names.is_empty() {
+        return Finding::wrong(
+            "certificate",
+            format!("{names}, until {last_day}: nobody who connects can tell that it is this server's"),
+            "Have it made out for the host in the URL that apps are given (subjectAltName).",
         );
     }
     if left < SOON {
         return Finding::doubtful(
             "certificate",
-            format!("it expires in {days} days"),
+            format!("{names}; it expires in {days} days, on {last_day}"),
             "Renew it; the running server takes the new one by itself.",
         );
     }
-    Finding::fine("certificate", format!("usable for {days} days"))
-}
-
-/// When a certificate ends, Unix time (RFC 5280 section 4.1.2.5).
-fn not_after(certificate: &[u8]) -> Option<Duration> {
-    const SEQUENCE: u8 = 0x30;
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut signed, _) = element(certificate)?;
-    let (tag, _, after) = element(signed)?;
-    if tag == VERSION {
-        signed = after;
-    }
-    // Serial number, algorithm, issuer.
-    for _ in 0..3 {
-        signed = element(signed)?.2;
-    }
-    let (tag, validity, _) = element(signed)?;
-    let (_, _, after_begin) = element(validity)?;
-    let (kind, end, _) = element(after_begin)?;
-    if tag != SEQUENCE {
-        return None;
-    }
-    time(kind, std::str::from_utf8(end).ok()?)
-}
-
-/// The first element of some DER: its tag, what is in it, and what comes after (X.690 section 8.1).
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (len, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let len = digits
-                .iter()
-                .fold(0, |len, digit| (len << 8) | usize::from(*digit));
-            (len, rest)
-        }
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(len)?;
-    Some((*tag, content, after))
-}
-
-/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, as certificates have them.
-fn time(kind: u8, text: &str) -> Option<Duration> {
-    const UTC_TIME: u8 = 0x17;
-    const GENERALIZED_TIME: u8 = 0x18;
-    let digits = text.strip_suffix('Z')?;
-    let (year, rest) = match kind {
-        UTC_TIME => {
-            let (year, rest) = digits.split_at_checked(2)?;
-            let year: u64 = year.parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
-        }
-        GENERALIZED_TIME => {
-            let (year, rest) = digits.split_at_checked(4)?;
-            (year.parse().ok()?, rest)
-        }
-        _ => return None,
-    };
-    let part = |n: usize| rest.get(2 * n..2 * n + 2)?.parse::<u64>().ok();
-    let days = days_before(year, part(0)?, part(1)?)?;
-    Some(Duration::from_secs(
-        days * 86_400 + part(2)? * 3_600 + part(3)? * 60 + part(4)?,
-    ))
-}
-
-/// Days from 1 January 1970 to a day of the Gregorian calendar.
-fn days_before(year: u64, month: u64, day: u64) -> Option<u64> {
-    const BEFORE_MONTH: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let is_leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
-    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
-    let years = year.checked_sub(1970)? * 365 + leaps(year - 1) - leaps(1969);
-    let month_at = usize::try_from(month.checked_sub(1)?).ok()?;
-    let leap_day = u64::from(is_leap && month > 2);
-    Some(years + BEFORE_MONTH.get(month_at)? + leap_day + day.checked_sub(1)?)
+    Finding::fine(
+        "certificate",
+        format!("{names}; usable until {last_day}, {days} days"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::doctor::Verdict;
-
-    #[test]
-    fn a_time_is_read_as_certificates_have_it() {
-        for (kind, text, expected) in [
-            (0x17, "700101000000Z", 0),
-            (0x17, "260228235959Z", 1_772_323_199),
-            (0x18, "20000229120000Z", 951_825_600),
-            (0x18, "21000301000000Z", 4_107_542_400),
-        ] {
-            assert_eq!(time(kind, text).unwrap().as_secs(), expected, "{text}");
-        }
-        for (kind, text) in [
-            (0x17, ""),
-            (0x17, "260228235959"),
-            (0x18, "2026"),
-            (0x05, "260228235959Z"),
-            (0x17, "261328235959Z"),
-        ] {
-            assert_eq!(time(kind, text), None, "{text}");
-        }
-    }
 
     fn files(folder: &tempfile::TempDir, ends: (i32, u8, u8)) -> TlsFiles {
         let key = rcgen::KeyPair::generate().unwrap();
@@ -185,6 +106,11 @@ mod tests {
             };
             let found = look(&config).await;
             assert_eq!(found[0].verdict, verdict, "{found:?}");
+            let told = &found[0].found;
+            assert!(
+                told.contains("for localhost") && told.contains(&format!("{}-", ends.0)),
+                "{told}"
+            );
         }
     }
 
@@ -200,15 +126,18 @@ mod tests {
         assert_eq!(look(&config).await[0].verdict, Verdict::Wrong);
     }
 
-    #[test]
-    fn nonsense_has_no_end() {
-        for der in [
-            &b""[..],
-            &[0x30],
-            &[0x30, 0x85, 1, 1, 1, 1, 1],
-            &[0x30, 0x02, 0x30, 0x00],
-        ] {
-            assert_eq!(not_after(der), None);
-        }
+    #[tokio::test]
+    async fn a_key_that_is_not_the_certificates_is_said_to_be_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(&folder, (2049, 1, 1));
+        std::fs::write(&files.key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        let config = Config {
+            tls: Some(files),
+            ..Config::default()
+        };
+        let found = look(&config).await;
+        assert_eq!(found[0].verdict, Verdict::Wrong);
+        assert!(found[0].found.contains("key"), "{found:?}");
+        assert!(found[0].found.to_lowercase().contains("mismatch"), "{found:?}");
     }
 }

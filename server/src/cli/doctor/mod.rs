@@ -3,8 +3,10 @@
 mod certificate;
 mod database;
 mod disk;
+mod ports;
 mod settings;
 mod storage;
+mod x509;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -86,6 +88,7 @@ pub(super) async fn doctor(options: &Options) -> ExitCode {
         )]),
         Ok(config) => {
             tell(settings::look(&config, sources.file()));
+            tell(ports::look(&config));
             tell(disk::look(&config));
             tell(certificate::look(&config).await);
             tell(database::look(&config).await);
