@@ -2,6 +2,7 @@
 //! documentation says is what the operators' table says, which is made of it.
 
 mod database;
+mod explain;
 mod load;
 mod parts;
 mod secret;
@@ -20,7 +21,8 @@ use crate::limits::Limits;
 use crate::prefix::AddressPrefix;
 
 pub use database::{Database, PostgresUrl, PostgresUrlError};
-pub use load::ConfigError;
+pub use explain::ConfigError;
+pub(crate) use explain::ListenError;
 pub(crate) use load::Sources;
 #[cfg(test)]
 pub(crate) use load::TEXT;

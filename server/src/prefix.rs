@@ -27,9 +27,18 @@ pub struct AddressPrefix {
 }
 
 /// What was given is not `ADDRESS/LENGTH` without bits beyond the length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an address or a prefix, such as 192.0.2.0/24 or 2001:db8::/32")]
-pub struct AddressPrefixError;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum AddressPrefixError {
+    /// It is neither an address nor an address and a length.
+    #[error("not an address or a prefix, such as 192.0.2.0/24 or 2001:db8::/32")]
+    Syntax,
+    /// The address goes on behind the length.
+    #[error("the address has bits beyond the length: did you mean {meant}?")]
+    Beyond {
+        /// Without these bits.
+        meant: AddressPrefix,
+    },
+}
 
 impl AddressPrefix {
     /// The first `len` bits of an address. `None` when it has fewer.
@@ -92,21 +101,21 @@ impl FromStr for AddressPrefix {
             Some((address, len)) => (address, Some(len)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| AddressPrefixError)?;
+        let address: IpAddr = address.parse().map_err(|_| AddressPrefixError::Syntax)?;
         let whole = if address.is_ipv4() { 32 } else { 128 };
         let len = match len {
             Some(len) if len.bytes().all(|byte| byte.is_ascii_digit()) => {
-                len.parse().map_err(|_| AddressPrefixError)?
+                len.parse().map_err(|_| AddressPrefixError::Syntax)?
             }
-            Some(_) => return Err(AddressPrefixError),
+            Some(_) => return Err(AddressPrefixError::Syntax),
             None => whole,
         };
-        let prefix = Self::new(address, len).ok_or(AddressPrefixError)?;
+        let prefix = Self::new(address, len).ok_or(AddressPrefixError::Syntax)?;
         // Bits beyond the length are more often a slip than meant to be nothing.
         if prefix.bits == bits(address) {
             Ok(prefix)
         } else {
-            Err(AddressPrefixError)
+            Err(AddressPrefixError::Beyond { meant: prefix })
         }
     }
 }
@@ -182,18 +191,24 @@ mod tests {
             "",
             "/",
             "192.0.2.0/33",
-            "192.0.2.1/24",
             "192.0.2.0/+24",
             "192.0.2.0/",
             "2001:db8::/129",
-            "2001:db8::1/64",
             "example.org",
             "192.0.2/24",
             "192.0.2.0/24/24",
             " 192.0.2.0/24",
             "192.0.2.0/256",
         ] {
-            assert_eq!(text.parse::<AddressPrefix>(), Err(AddressPrefixError), "{text:?}");
+            let read = text.parse::<AddressPrefix>();
+            assert_eq!(read, Err(AddressPrefixError::Syntax), "{text:?}");
+        }
+        for (text, meant) in [
+            ("192.0.2.1/24", prefix("192.0.2.0/24")),
+            ("2001:db8::1/64", prefix("2001:db8::/64")),
+        ] {
+            let read = text.parse::<AddressPrefix>();
+            assert_eq!(read, Err(AddressPrefixError::Beyond { meant }), "{text:?}");
         }
     }
 

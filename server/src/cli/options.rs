@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use figment::value::Value;
 
-use crate::config::{LogFormat, LogLevel, Registration, Secret, Sources};
+use crate::config::{ListenError, LogFormat, LogLevel, Registration, Secret, Sources};
 
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Options {
@@ -14,7 +14,7 @@ pub(super) struct Options {
     #[arg(long, global = true, env = "SOTTOVOCE_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7443]
-    #[arg(long, global = true, value_name = "IP:PORT")]
+    #[arg(long, global = true, value_name = "IP:PORT", value_parser = listen)]
     listen: Option<SocketAddr>,
     /// The folder everything is kept in; created where it is missing [default: ./sottovoce-data]
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -85,6 +85,11 @@ impl Options {
         }
         Sources::of_process(self.config.clone(), settings)
     }
+}
+
+/// An address to listen on, as it is typed.
+fn listen(text: &str) -> Result<SocketAddr, ListenError> {
+    text.parse().map_err(|_| ListenError)
 }
 
 /// An alternative as it stands in the file, which is as it stands on the command line.

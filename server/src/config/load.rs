@@ -1,18 +1,13 @@
 //! Reading the settings: a file, over it the environment, over that the command line.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use figment::error::Kind;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, Registration};
-
-/// What every variable of ours begins with.
-const PREFIX: &str = "SOTTOVOCE_";
+use super::explain::{OF_VARIABLE, PREFIX, explained};
+use super::{Config, ConfigError, Registration};
 
 /// The file taken where none is named and it is there.
 const DEFAULT_FILE: &str = "sottovoce.toml";
@@ -50,47 +45,6 @@ pub(crate) struct Sources {
     pub(crate) variables: Vec<(String, String)>,
     /// The command line: a key and its value.
     pub(crate) options: Vec<(&'static str, Value)>,
-}
-
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file could not be read.
-    #[error("{} cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// There is no such setting.
-    #[error("there is no setting `{key}` ({place}){}", Meant(*meant))]
-    Unknown {
-        /// The key that is none.
-        key: String,
-        /// Where it stands.
-        place: String,
-        /// The one it is most like.
-        meant: Option<&'static str>,
-    },
-    /// What stands there is not what the setting takes.
-    #[error("`{key}` cannot be what it is ({place}): {problem}")]
-    Wrong {
-        /// The setting.
-        key: String,
-        /// Where it is set.
-        place: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file is not TOML.
-    #[error("{place} is not TOML: {problem}")]
-    Syntax {
-        /// The file.
-        place: String,
-        /// What is wrong with it.
-        problem: String,
-    },
 }
 
 impl Sources {
@@ -187,7 +141,7 @@ impl Layer {
             text.parse()
                 .unwrap_or_else(|never: std::convert::Infallible| match never {})
         };
-        Some(Self::new(format!("the variable {name}"), &key, value))
+        Some(Self::new(format!("{OF_VARIABLE}{name}"), &key, value))
     }
 }
 
@@ -212,91 +166,6 @@ impl IntoLayer for figment::providers::Data<Toml> {
             data: self
                 .data()
                 .map(|mut profiles| profiles.remove(&Profile::Default).unwrap_or_default()),
-        }
-    }
-}
-
-fn explained(error: &figment::Error) -> ConfigError {
-    let place = error.metadata.as_ref().map_or_else(
-        || "the configuration".to_owned(),
-        |metadata| metadata.name.to_string(),
-    );
-    let path = error.path.join(".");
-    match &error.kind {
-        Kind::UnknownField(name, known) => {
-            let key = if error.path.last() == Some(name) || path.is_empty() {
-                path_or(path, name)
-            } else {
-                format!("{path}.{name}")
-            };
-            ConfigError::Unknown {
-                key,
-                place,
-                meant: nearest(name, known),
-            }
-        }
-        // A quoted line may hold a secret.
-        Kind::Message(text) if path.is_empty() => ConfigError::Syntax {
-            place,
-            problem: without_quotes(text),
-        },
-        kind => ConfigError::Wrong {
-            key: path,
-            place,
-            problem: kind.to_string(),
-        },
-    }
-}
-
-fn path_or(path: String, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { path }
-}
-
-/// The message of a TOML error without the lines that quote the file.
-fn without_quotes(text: &str) -> String {
-    let quotes = |line: &&str| {
-        let line = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
-        !line.trim_start().starts_with('|')
-    };
-    text.lines().filter(quotes).collect::<Vec<_>>().join(": ")
-}
-
-/// The known name a mistyped one is most like, within two letters.
-fn nearest(name: &str, known: &'static [&'static str]) -> Option<&'static str> {
-    known
-        .iter()
-        .map(|known| (distance(name, known), *known))
-        .filter(|(distance, _)| *distance <= 2)
-        .min()
-        .map(|(_, known)| known)
-}
-
-/// Letters to change, add or leave out to come from one word to the other (Levenshtein 1965).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, left) in from.chars().enumerate() {
-        let mut diagonal = i;
-        let mut before = i + 1;
-        for (cell, right) in row.iter_mut().skip(1).zip(to.chars()) {
-            let changed = diagonal + usize::from(left != right);
-            diagonal = *cell;
-            before = changed.min(before + 1).min(diagonal + 1);
-            *cell = before;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
-struct Meant(Option<&'static str>);
-
-impl fmt::Display for Meant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(name) => write!(f, "; did you mean `{name}`?"),
-            None => Ok(()),
         }
     }
 }
@@ -365,8 +234,32 @@ mod tests {
                 Some("max_calls"),
             ),
             ("[nonsense]\na = 1", &[], "nonsense", None),
-            ("", &[("SOTTOVOCE_LISTN", "127.0.0.1:1")], "listn", Some("listen")),
+            ("tls_key = \"a\"", &[], "tls_key", Some("tls.key")),
+            (
+                "",
+                &[("SOTTOVOCE_LISTN", "127.0.0.1:1")],
+                "listn",
+                Some("SOTTOVOCE_LISTEN"),
+            ),
             ("", &[("SOTTOVOCE_LOG__COLOUR", "red")], "log.colour", None),
+            (
+                "",
+                &[("SOTTOVOCE_TLS_CERT", "a.pem")],
+                "tls_cert",
+                Some("SOTTOVOCE_TLS__CERTIFICATE"),
+            ),
+            (
+                "",
+                &[("SOTTOVOCE_TLS__CERT", "a.pem")],
+                "tls.cert",
+                Some("SOTTOVOCE_TLS__CERTIFICATE"),
+            ),
+            (
+                "",
+                &[("SOTTOVOCE_LIMITS_RATES_SCALE", "2")],
+                "limits_rates_scale",
+                Some("SOTTOVOCE_LIMITS__RATES__SCALE"),
+            ),
         ] {
             match load(toml, variables).unwrap_err() {
                 ConfigError::Unknown {
@@ -374,7 +267,7 @@ mod tests {
                     meant: guess,
                     place,
                 } => {
-                    assert_eq!((told.as_str(), guess), (key, meant), "{toml}");
+                    assert_eq!((told.as_str(), guess.as_deref()), (key, meant), "{toml}");
                     let expected = variables.first().map_or("sottovoce.toml", |(name, _)| name);
                     assert!(place.ends_with(expected), "{place}");
                 }

@@ -9,6 +9,7 @@ use sottovoce_statements::DeviceId;
 
 use crate::blocks::{BlockList, BlockedPrefix, MAX_BLOCKED};
 use crate::clock::now_ms;
+use crate::prefix::{AddressPrefix, AddressPrefixError};
 use crate::store::{
     Block, BlockDevice, CreateInvite, DeviceRow, Invite, NewInvite, PutBlock, ReadError, RemoveBlock,
     RevokeInvite, SignOut, Store, WriteError,
@@ -77,8 +78,8 @@ pub(crate) enum Refused {
     Database,
     #[error("the system has no randomness to give")]
     Randomness,
-    #[error("not an address or a prefix, such as 192.0.2.0/24 or 2001:db8::/32")]
-    Prefix,
+    #[error(transparent)]
+    Prefix(AddressPrefixError),
     #[error("a note has at most {MAX_NOTE_LEN} bytes")]
     Note,
     #[error("an invite has at least one use")]
@@ -183,7 +184,7 @@ async fn block(store: &Store, prefix: &str, until_ms: Option<u64>, note: String)
 
 /// One way to write a prefix, so that it is found again.
 fn canonical(prefix: &str) -> Result<String, Refused> {
-    let parsed: crate::AddressPrefix = prefix.trim().parse().map_err(|_| Refused::Prefix)?;
+    let parsed: AddressPrefix = prefix.trim().parse().map_err(Refused::Prefix)?;
     Ok(parsed.to_string())
 }
 
@@ -242,6 +243,11 @@ mod tests {
             canonical(" 192.0.2.7 ").unwrap(),
             canonical("192.0.2.7/32").unwrap()
         );
-        assert_eq!(canonical("nowhere"), Err(Refused::Prefix));
+        assert_eq!(
+            canonical("nowhere"),
+            Err(Refused::Prefix(AddressPrefixError::Syntax))
+        );
+        let slip = canonical("192.0.2.7/24").unwrap_err();
+        assert!(slip.to_string().contains("did you mean 192.0.2.0/24?"), "{slip}");
     }
 }
