@@ -1,66 +1,129 @@
-//! What the server says to the person who starts it, in plain words, on standard output.
+//! What the server says to the person who starts it: in plain words on standard output, or, where the log
+//! is for programs, the same facts as lines of the log and nothing else.
 
 use std::io::Write;
 
-use crate::config::{Config, Database, Registration};
+use crate::config::{Config, Database, LogFormat, Registration};
 use crate::server::Server;
 
-/// Said once clients can connect.
-pub(crate) fn ready(server: &Server, config: &Config) {
-    let address = server.local_addr();
-    let database = server.database_path();
-    let data = if server.is_new() {
-        "new, made just now"
-    } else {
-        "found, and brought up to date"
-    };
-    let scheme = if server.is_encrypted() { "https" } else { "http" };
-    let reach = match (address.ip().is_loopback(), server.is_encrypted()) {
-        (true, true) => "only programs on this machine can reach it",
-        (true, false) => "only programs on this machine can reach it, and connections are not encrypted",
-        (false, true) => "other machines can reach it",
-        (false, false) => "OTHER MACHINES CAN REACH IT, AND CONNECTIONS ARE NOT ENCRYPTED",
-    };
-    let registration = match config.registration {
-        Registration::Open => "open: whoever can reach the address may make an account",
-        Registration::Invite => "by invite: `sottovoce-server invite create` makes one",
-        Registration::Closed => "closed: no new accounts",
-    };
-    let folder = database.parent().unwrap_or(&database).display();
-    let database = match &config.database {
-        Database::Sqlite => format!("{} ({data})", database.display()),
-        Database::Postgres(url) => {
-            let options = url.options();
-            let name = options.get_database().unwrap_or("the user's own");
-            format!("PostgreSQL on {}, {name}", options.get_host())
+/// Says it in the way that was chosen for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Announcer(pub(crate) LogFormat);
+
+impl Announcer {
+    /// Said once clients can connect. `command` is how the program is called for another command on the
+    /// same server.
+    pub(crate) fn ready(self, server: &Server, config: &Config, command: &str) {
+        let facts = Facts::of(server, config);
+        match self.0 {
+            LogFormat::Text => say(&facts.in_words(config, command)),
+            LogFormat::Json => facts.log(config),
         }
-    };
-    let operators = match server.admin_addr() {
-        Some(address) => format!("{address}: status page, /metrics, /ready, /live (plain HTTP)"),
-        None => "nowhere; see admin.listen".to_owned(),
-    };
-    say(&format!(
-        "Sottovoce server {version} is ready.\n\
-         \x20 Address       {scheme}://{address} for gRPC and gRPC-Web;\n\
-         \x20               {reach}\n\
-         \x20 Accounts      name@{server_name}; registration is {registration}\n\
-         \x20 Data folder   {folder}\n\
-         \x20 Database      {database}\n\
-         \x20 Operators     {operators}\n\
-         \x20 To stop       press Ctrl-C or send SIGTERM; a second time stops at once\n",
-        version = env!("CARGO_PKG_VERSION"),
-        server_name = config.server_name,
-    ));
+    }
+
+    /// Said at the first signal.
+    pub(crate) fn stopping(self) {
+        match self.0 {
+            LogFormat::Text => say("Stopping: finishing what is under way.\n"),
+            LogFormat::Json => tracing::info!("stopping"),
+        }
+    }
+
+    /// Said when everything is closed.
+    pub(crate) fn stopped(self) {
+        match self.0 {
+            LogFormat::Text => say("Stopped. Everything acknowledged is on the disk.\n"),
+            LogFormat::Json => tracing::info!("stopped"),
+        }
+    }
 }
 
-/// Said at the first signal.
-pub(crate) fn stopping() {
-    say("Stopping: finishing what is under way.\n");
+/// What there is to say of a server. None of it names a user.
+struct Facts {
+    address: String,
+    is_exposed: bool,
+    is_encrypted: bool,
+    is_new: bool,
+    folder: String,
+    database: String,
+    operators: Option<String>,
 }
 
-/// Said when everything is closed.
-pub(crate) fn stopped() {
-    say("Stopped. Everything acknowledged is on the disk.\n");
+impl Facts {
+    fn of(server: &Server, config: &Config) -> Self {
+        let scheme = if server.is_encrypted() { "https" } else { "http" };
+        let file = server.database_path();
+        Self {
+            address: format!("{scheme}://{}", server.local_addr()),
+            is_exposed: !server.local_addr().ip().is_loopback(),
+            is_encrypted: server.is_encrypted(),
+            is_new: server.is_new(),
+            folder: file.parent().unwrap_or(&file).display().to_string(),
+            database: match &config.database {
+                Database::Sqlite => file.display().to_string(),
+                Database::Postgres(url) => {
+                    let options = url.options();
+                    let name = options.get_database().unwrap_or("the user's own");
+                    format!("PostgreSQL on {}, {name}", options.get_host())
+                }
+            },
+            operators: server.admin_addr().map(|address| address.to_string()),
+        }
+    }
+
+    fn in_words(&self, config: &Config, command: &str) -> String {
+        let reach = match (self.is_exposed, self.is_encrypted) {
+            (false, true) => "only programs on this machine can reach it",
+            (false, false) => "only programs on this machine can reach it, and connections are not encrypted",
+            (true, true) => "other machines can reach it",
+            (true, false) => "OTHER MACHINES CAN REACH IT, AND CONNECTIONS ARE NOT ENCRYPTED",
+        };
+        let registration = match config.registration {
+            Registration::Open => "open: whoever can reach the address may make an account".to_owned(),
+            Registration::Invite => format!("by invite: `{command} invite create` makes one"),
+            Registration::Closed => "closed: no new accounts".to_owned(),
+        };
+        let found = match (&config.database, self.is_new) {
+            (Database::Postgres(_), _) => "",
+            (Database::Sqlite, true) => " (new, made just now)",
+            (Database::Sqlite, false) => " (found, and brought up to date)",
+        };
+        let operators = match &self.operators {
+            Some(address) => format!("{address}: status page, /metrics, /ready, /live (plain HTTP)"),
+            None => "nowhere; see admin.listen".to_owned(),
+        };
+        format!(
+            "Sottovoce server {version} is ready.\n\
+             \x20 Address       {address} for gRPC and gRPC-Web;\n\
+             \x20               {reach}\n\
+             \x20 Accounts      name@{server_name}; registration is {registration}\n\
+             \x20 Data folder   {folder}\n\
+             \x20 Database      {database}{found}\n\
+             \x20 Operators     {operators}\n\
+             \x20 To stop       press Ctrl-C or send SIGTERM; a second time stops at once\n",
+            version = env!("CARGO_PKG_VERSION"),
+            address = self.address,
+            server_name = config.server_name,
+            folder = self.folder,
+            database = self.database,
+        )
+    }
+
+    fn log(&self, config: &Config) {
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            address = self.address,
+            exposed = self.is_exposed,
+            encrypted = self.is_encrypted,
+            server_name = config.server_name.as_str(),
+            registration = ?config.registration,
+            data_dir = self.folder,
+            database = self.database,
+            new = self.is_new,
+            operators = self.operators,
+            "ready"
+        );
+    }
 }
 
 fn say(text: &str) {

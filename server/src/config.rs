@@ -38,7 +38,7 @@ pub const DEFAULT_PORT: u16 = 7443;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The part after the `@` of every account here, and the name devices sign in to. Accounts are
-    /// bound to it: changing it later locks them out.
+    /// bound to it: the database keeps it, and is not opened under another.
     #[serde(with = "name")]
     pub server_name: ServerName,
     /// Where clients are listened for; port 0 takes a free one.

@@ -31,6 +31,14 @@ pub enum StartError {
     /// The tables could not be brought up to date.
     #[error("the database could not be brought up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The accounts in the database belong to a server of another name.
+    #[error("the accounts in this database are called name@{kept}, and the settings say name@{configured}")]
+    OtherName {
+        /// The name that the accounts have signed.
+        kept: String,
+        /// The one in the settings.
+        configured: String,
+    },
     /// The connection to NATS could not be set up.
     #[error("the connection to NATS could not be set up")]
     Nats,
@@ -64,6 +72,14 @@ pub enum StartError {
     /// The address could not be listened on.
     #[error("cannot listen on {address}")]
     Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The operators' address could not be listened on.
+    #[error("cannot listen on {address} for operators")]
+    ListenAdmin {
         /// The address asked for.
         address: SocketAddr,
         /// What the system says.

@@ -112,7 +112,7 @@ impl Server {
             (Some(url), Some(outbox)) => Some((Nats::connect(url, &config.server_name).await?, outbox)),
             _ => None,
         };
-        let store = Store::open(&config.data_dir, &config.database, &config.limits, hub.clone()).await?;
+        let store = Store::open_as(&config, hub.clone()).await?;
         let storage = Storage::open(&config.storage, &config.data_dir).await?;
         let downloads = Downloads::new(&config.limits, &config.trusted_proxies);
         let blocks = BlockList::new();
@@ -298,7 +298,7 @@ async fn keep_blocks(app: Arc<App>) {
 }
 
 async fn bind_admin(address: SocketAddr) -> Result<Admin, StartError> {
-    let failed = |source| StartError::Listen { address, source };
+    let failed = |source| StartError::ListenAdmin { address, source };
     Admin::bind(address).await.map_err(failed)
 }
 

@@ -52,6 +52,9 @@ mod pressure;
 mod process;
 #[cfg(test)]
 mod rates;
+#[cfg(unix)]
+#[cfg(test)]
+mod server_name;
 #[cfg(test)]
 mod services;
 #[cfg(test)]

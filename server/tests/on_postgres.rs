@@ -53,6 +53,9 @@ mod pressure;
 mod rolling;
 #[cfg(test)]
 mod scheduled_on_nodes;
+#[cfg(unix)]
+#[cfg(test)]
+mod server_name;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -235,7 +235,8 @@ async fn a_job_that_fails_is_counted_shown_and_logged_and_goes_on_when_it_can() 
 async fn a_job_that_another_node_has_is_taken_over_when_its_lease_has_run_out() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    done(&data, &["migrate"]).await;
+    let settings = folder.path().join("settings.toml");
+    done(&data, &["--config", settings.to_str().unwrap(), "init"]).await;
     let database = data.join("sottovoce.db");
     let in_five_minutes = crate::mailbox::now_ms() + 300_000;
     execute(
@@ -309,7 +310,7 @@ async fn a_running_server_takes_orders() {
     assert!(
         refused(data, &["invite", "revoke", "1"])
             .await
-            .contains("no such thing")
+            .contains("there is no invite 1")
     );
     assert!(!done(data, &["invite", "list"]).await.contains("for the team"));
 
@@ -321,7 +322,7 @@ async fn a_running_server_takes_orders() {
     assert!(
         refused(data, &["device", "list", "nobody@localhost"])
             .await
-            .contains("no such thing")
+            .contains("there is no account nobody@localhost")
     );
     assert!(
         refused(data, &["device", "revoke", "a5"])
@@ -484,7 +485,7 @@ async fn a_device_that_is_shut_out_stays_out_until_it_is_let_in() {
     assert!(
         refused(data, &["device", "unblock", &laptops_id])
             .await
-            .contains("no such thing")
+            .contains("is shut out")
     );
     newest = following(&newest, version + 2, &[&phone, &laptop]);
     update(&clients, &newest, &[&laptop]).await.unwrap();

@@ -93,10 +93,10 @@ async fn a_backup_by_postgresqls_own_programs_is_a_server_again() {
         .unwrap();
     done(&data, &["backup", backup.to_str().unwrap()]).await;
     done(&other, &["restore", backup.to_str().unwrap()]).await;
+    let over = refused(&other, &["restore", backup.to_str().unwrap()]).await;
     assert!(
-        refused(&other, &["restore", backup.to_str().unwrap()])
-            .await
-            .contains("was not put back")
+        over.contains("was not put back") && over.contains("--force"),
+        "{over}"
     );
     done(&other, &["restore", "--force", backup.to_str().unwrap()]).await;
     let (again, _) = start(&other, |_| {}).await;

@@ -17,7 +17,7 @@ use crate::common::{Device, Look, Store, TestServer, id, reason, with_token};
 const FUTURE: u64 = 9_000_000_000_000;
 
 /// An empty database as it was at this version of the tables.
-async fn at_version(data: &Path, version: i64) -> PathBuf {
+pub(crate) async fn at_version(data: &Path, version: i64) -> PathBuf {
     std::fs::create_dir(data).unwrap();
     let database = data.join("sottovoce.db");
     let all = match crate::STORE {
@@ -41,7 +41,7 @@ async fn at_version(data: &Path, version: i64) -> PathBuf {
 }
 
 /// An account as the first version kept it.
-async fn insert_account(look: &mut Look, device: &Device) {
+pub(crate) async fn insert_account(look: &mut Look, device: &Device) {
     let registration = device.registration();
     let SignedStatement { statement, signature } = registration.manifest.unwrap();
     let binding = &registration.bindings[0];

@@ -11,6 +11,7 @@ use super::checksums::{FORMAT, LIST_FILE, List, Listed};
 use super::options::Options;
 use super::out::say;
 use super::postgres::{self, ToolError};
+use super::present::{self, Absent};
 use crate::blobs::StorageConfig;
 use crate::clock::now_ms;
 use crate::config::{Config, ConfigError, Database};
@@ -36,6 +37,8 @@ pub(super) struct BackupArgs {
 pub(super) enum BackupError {
     #[error("the settings cannot be used")]
     Config(#[from] ConfigError),
+    #[error("there is nothing to copy")]
+    Absent(#[from] Absent),
     #[error("{} cannot be made: a backup has a folder of its own", path.display())]
     Folder { path: PathBuf, source: io::Error },
     #[error("the database cannot be copied")]
@@ -48,6 +51,7 @@ pub(super) enum BackupError {
 
 pub(super) async fn backup(options: &Options, args: BackupArgs) -> Result<ExitCode, BackupError> {
     let config = options.sources().load()?;
+    present::expect(&config).await?;
     create_private(&args.folder).map_err(|source| BackupError::Folder {
         path: args.folder.clone(),
         source,

@@ -3,12 +3,15 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::options::Options;
 use super::orders::{self, OrderError};
 use super::out::say;
+use super::present::{self, Absent};
+use crate::clock::{millis, now_ms};
 use crate::config::{Config, ConfigError, Database};
 use crate::orders::{Answer, Order};
 
@@ -16,6 +19,9 @@ use crate::orders::{Answer, Order};
 const TEMPLATE: &str = include_str!("sottovoce.toml");
 
 const DEFAULT_FILE: &str = "sottovoce.toml";
+
+/// How long the first invite is good for: as long as one of `invite create` unless told otherwise.
+const FIRST_INVITE_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct InitArgs {
@@ -33,8 +39,11 @@ pub(super) enum InitError {
     Write { path: PathBuf, source: io::Error },
     #[error("the settings cannot be used")]
     Config(#[from] ConfigError),
+    #[error("nothing was written")]
+    Absent(#[from] Absent),
     #[error(
-        "the settings are written, the database is not set up: mend that, then `migrate` and `invite create`"
+        "the settings are written, the database is not set up: mend that; then `serve` sets it up, and \
+         `invite create` makes an invite"
     )]
     Order(#[from] OrderError),
 }
@@ -49,6 +58,7 @@ pub(super) async fn init(options: &Options, args: InitArgs) -> Result<ExitCode, 
     }
     // What the command line and the environment say; there is no file yet.
     let mut config = options.without_file().load()?;
+    present::expect_none_or_same(&config).await?;
     let failed = |source| InitError::Write {
         path: path.clone(),
         source,
@@ -61,25 +71,32 @@ pub(super) async fn init(options: &Options, args: InitArgs) -> Result<ExitCode, 
     store.close().await;
     let order = Order::CreateInvite {
         uses: args.invite_uses,
-        expires_at_ms: None,
+        expires_at_ms: Some(now_ms().saturating_add(millis(FIRST_INVITE_LIFETIME))),
         note: "the first".to_owned(),
     };
     let answer = orders::give(&config, order).await?;
-    say(&told(&path, &config, &answer));
+    let command = options.command_with(&path);
+    say(&told(&path, &config, &answer, &command, args.invite_uses));
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(path: &Path, config: &Config, answer: &Answer) -> String {
+fn told(path: &Path, config: &Config, answer: &Answer, command: &str, uses: u32) -> String {
     let code = match answer {
         Answer::Invite { code, .. } => code.as_str(),
         _ => "(none was made: see `invite create`)",
     };
+    let accounts = match uses {
+        1 => "one account".to_owned(),
+        uses => format!("{uses} accounts"),
+    };
+    let days = FIRST_INVITE_LIFETIME.as_secs() / 86_400;
     format!(
         "Settings       {path}\n\
          Data folder    {data}\n\
          First invite   {code}\n\
-         \x20              shown this once; more with `sottovoce-server invite create`\n\n\
-         Next: `sottovoce-server --config {path} doctor`, then `serve`.\n",
+         \x20              shown this once, good for {accounts} and {days} days; more with\n\
+         \x20              `{command} invite create`\n\n\
+         Next: `{command} doctor`, then `{command} serve`.\n",
         path = path.display(),
         data = config.data_dir.display(),
     )

@@ -1,5 +1,7 @@
 //! The command line: what an operator types, and what the program says to it.
 
+mod advice;
+mod answers;
 mod backup;
 mod checksums;
 mod doctor;
@@ -10,6 +12,7 @@ mod options;
 mod orders;
 mod out;
 mod postgres;
+mod present;
 mod restore;
 mod serve;
 mod storage;
@@ -45,7 +48,7 @@ enum Command {
     Init(InitArgs),
     /// Run the server. Without options: a private server on this machine.
     Serve,
-    /// Bring the database up to date without serving
+    /// Bring the database of a server that is there up to date without serving
     Migrate,
     /// Look at everything the server rests on, and say what to do about it
     Doctor,
@@ -131,9 +134,7 @@ fn explain(failure: &Failure) {
         text.push_str(&format!("  because: {error}\n"));
         cause = error.source();
     }
-    if let Failure::Start(error) = failure
-        && let Some(advice) = serve::advice(error)
-    {
+    if let Some(advice) = advice::about(failure) {
         text.push_str(&format!("  {advice}\n"));
     }
     out::complain(&text);

@@ -2,21 +2,24 @@
 //! while it does not.
 
 use std::io;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::answers::told;
 use super::options::Options;
-use super::out::say;
-use crate::clock::{millis, now_ms, span};
-use crate::config::{Config, ConfigError, Database, duration};
+use super::out::{complain, say};
+use super::present::{self, Absent};
+use crate::clock::{millis, now_ms};
+use crate::config::{Config, ConfigError, duration};
 use crate::error::StartError;
 use crate::hints::Outbox;
 use crate::hub::Hub;
 use crate::orders::{Answer, Order, Refused, carry_out};
-use crate::store::Store;
+use crate::prefix::AddressPrefix;
+use crate::store::{Store, WhichInvite};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum InviteCommand {
@@ -36,8 +39,9 @@ pub(super) enum InviteCommand {
     List,
     /// Take an invite back
     Revoke {
-        /// Its number in the list
-        number: u64,
+        /// Its number in the list, or its code
+        #[arg(value_parser = WhichInvite::parse)]
+        invite: WhichInvite,
     },
 }
 
@@ -89,16 +93,57 @@ pub(super) enum DeviceCommand {
 pub(super) enum OrderError {
     #[error("the settings cannot be used")]
     Config(#[from] ConfigError),
-    #[error("no server was set up in {}", .0.display())]
-    NoServer(PathBuf),
+    #[error("there is no server to give it to")]
+    Absent(#[from] Absent),
     #[error("the server that runs here cannot be asked")]
     Ask(#[source] io::Error),
     #[error("the database cannot be opened")]
     Open(#[from] StartError),
     #[error("it was not done")]
     Refused(#[from] Refused),
-    #[error("there is no such thing")]
-    NotFound,
+    #[error(transparent)]
+    NotFound(#[from] Missing),
+}
+
+/// What an order was about and is not there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Missing {
+    #[error("there is no invite {0}: `invite list` shows those there are")]
+    InviteOfNumber(u64),
+    #[error(
+        "there is no invite with that code: used up ones go by themselves, `invite list` shows the others"
+    )]
+    InviteOfCode,
+    #[error("{0} is not blocked by itself: `block list` shows what is")]
+    Block(String),
+    #[error("there is no account {0} here")]
+    Account(String),
+    #[error("there is no device {0}: `device list name@server` shows those of an account")]
+    Device(String),
+    #[error("no device {0} is shut out: `device list name@server` shows those of an account")]
+    ShutOut(String),
+    #[error("there is nothing like that")]
+    Other,
+}
+
+impl Missing {
+    fn of(order: &Order) -> Self {
+        match order {
+            Order::RevokeInvite(WhichInvite::Number(number)) => Self::InviteOfNumber(*number),
+            Order::RevokeInvite(WhichInvite::Hash(_)) => Self::InviteOfCode,
+            Order::Unblock { prefix } => Self::Block(prefix.clone()),
+            Order::ListDevices { address } => Self::Account(address.clone()),
+            Order::SignOut { device }
+            | Order::ShutOut {
+                device,
+                blocked: true,
+            } => Self::Device(device.clone()),
+            Order::ShutOut { device, .. } => Self::ShutOut(device.clone()),
+            Order::CreateInvite { .. } | Order::ListInvites | Order::Block { .. } | Order::ListBlocks => {
+                Self::Other
+            }
+        }
+    }
 }
 
 pub(super) async fn invite(options: &Options, command: InviteCommand) -> Result<ExitCode, OrderError> {
@@ -109,22 +154,42 @@ pub(super) async fn invite(options: &Options, command: InviteCommand) -> Result<
             note,
         },
         InviteCommand::List => Order::ListInvites,
-        InviteCommand::Revoke { number } => Order::RevokeInvite { number },
+        InviteCommand::Revoke { invite } => Order::RevokeInvite(invite),
     };
     give_and_tell(options, order).await
 }
 
 pub(super) async fn block(options: &Options, command: BlockCommand) -> Result<ExitCode, OrderError> {
     let order = match command {
-        BlockCommand::Add { prefix, r#for, note } => Order::Block {
-            prefix,
-            until_ms: r#for.map(|time| now_ms().saturating_add(millis(time))),
-            note,
-        },
+        BlockCommand::Add { prefix, r#for, note } => {
+            warn_of_proxies(&prefix);
+            Order::Block {
+                prefix,
+                until_ms: r#for.map(|time| now_ms().saturating_add(millis(time))),
+                note,
+            }
+        }
         BlockCommand::List => Order::ListBlocks,
         BlockCommand::Remove { prefix } => Order::Unblock { prefix },
     };
     give_and_tell(options, order).await
+}
+
+/// Where a proxy on this machine passes calls on, all of them come from there.
+fn warn_of_proxies(prefix: &str) {
+    let Ok(prefix) = prefix.trim().parse::<AddressPrefix>() else {
+        return;
+    };
+    let here = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ];
+    if here.into_iter().any(|address| prefix.contains(address)) {
+        complain(
+            "warning: that is this machine itself. Where clients come through a proxy on it that is not in \
+             trusted_proxies, none of them is served any more; `block remove` takes it back.\n",
+        );
+    }
 }
 
 pub(super) async fn device(options: &Options, command: DeviceCommand) -> Result<ExitCode, OrderError> {
@@ -145,9 +210,10 @@ pub(super) async fn device(options: &Options, command: DeviceCommand) -> Result<
 
 async fn give_and_tell(options: &Options, order: Order) -> Result<ExitCode, OrderError> {
     let config = options.sources().load()?;
+    let missing = Missing::of(&order);
     match give(&config, order).await? {
         Answer::Refused(refused) => Err(refused.into()),
-        Answer::NotFound => Err(OrderError::NotFound),
+        Answer::NotFound => Err(missing.into()),
         answer => {
             say(&told(&answer));
             Ok(ExitCode::SUCCESS)
@@ -164,10 +230,7 @@ pub(super) async fn give(config: &Config, order: Order) -> Result<Answer, OrderE
     {
         return Ok(answer);
     }
-    let is_set_up = config.data_dir.join(crate::store::DATABASE_FILE).exists();
-    if matches!(config.database, Database::Sqlite) && !is_set_up {
-        return Err(OrderError::NoServer(config.data_dir.clone()));
-    }
+    present::expect(config).await?;
     let store = open(config).await?;
     let answer = carry_out(&store, order).await;
     store.close().await;
@@ -177,104 +240,5 @@ pub(super) async fn give(config: &Config, order: Order) -> Result<Answer, OrderE
 /// The database, for a command that does its work and ends.
 pub(super) async fn open(config: &Config) -> Result<Store, StartError> {
     let hub = Hub::new(0, Outbox::nowhere());
-    Store::open(&config.data_dir, &config.database, &config.limits, hub).await
-}
-
-fn told(answer: &Answer) -> String {
-    match answer {
-        Answer::Done => "Done.\n".to_owned(),
-        Answer::NotFound | Answer::Refused(_) => String::new(),
-        Answer::Invite { number, code } => {
-            format!(
-                "{code}\n\nInvite {number}. Its code is shown this once: the server keeps a hash of it.\n"
-            )
-        }
-        Answer::Invites(invites) => table(
-            &["number", "uses left", "expires", "made", "note"],
-            invites.iter().map(|invite| {
-                [
-                    invite.number.to_string(),
-                    invite.uses_left.to_string(),
-                    until(invite.expires_at_ms),
-                    since(invite.created_at_ms),
-                    invite.note.clone(),
-                ]
-            }),
-        ),
-        Answer::Blocks(blocks) => table(
-            &["prefix", "ends", "made", "note"],
-            blocks.iter().map(|block| {
-                [
-                    block.prefix.clone(),
-                    until(block.until_ms),
-                    since(block.created_at_ms),
-                    block.note.clone(),
-                ]
-            }),
-        ),
-        Answer::Devices(devices) => table(
-            &["device", "waiting", "bytes", "sessions", "blocked"],
-            devices.iter().map(|device| {
-                [
-                    device.id.clone(),
-                    device.waiting_messages.to_string(),
-                    device.waiting_bytes.to_string(),
-                    device.sessions.to_string(),
-                    if device.blocked { "yes" } else { "no" }.to_owned(),
-                ]
-            }),
-        ),
-    }
-}
-
-fn until(at_ms: Option<u64>) -> String {
-    match at_ms.map(|at_ms| at_ms.saturating_sub(now_ms())) {
-        None => "never".to_owned(),
-        Some(0) => "over".to_owned(),
-        Some(left) => format!("in {}", span(Duration::from_millis(left).as_secs_f64())),
-    }
-}
-
-fn since(at_ms: u64) -> String {
-    let passed = Duration::from_millis(now_ms().saturating_sub(at_ms));
-    format!("{} ago", span(passed.as_secs_f64()))
-}
-
-/// Columns as wide as they need to be.
-fn table<const N: usize>(heads: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows);
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for line in &lines {
-        let cells = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let joined = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(joined.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_as_wide_as_what_is_in_it() {
-        let rows = [
-            ["1".to_owned(), "for Ada".to_owned()],
-            ["12".to_owned(), String::new()],
-        ];
-        assert_eq!(
-            table(&["number", "note"], rows.into_iter()),
-            "number  note\n1       for Ada\n12\n"
-        );
-    }
+    Store::open_as(config, hub).await
 }

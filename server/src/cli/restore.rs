@@ -12,14 +12,14 @@ use super::checksums::{Damage, FORMAT, LIST_FILE, List};
 use super::options::Options;
 use super::out::say;
 use super::postgres::{self, ToolError};
-use crate::config::{ConfigError, Database};
-use crate::store::{DATABASE_FILE, PlaceError, place_sqlite};
+use crate::config::{Config, ConfigError, Database};
+use crate::store::{DATABASE_FILE, Owner, PlaceError, owner, place_sqlite};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct RestoreArgs {
     /// What `backup` has written
     folder: PathBuf,
-    /// Replace a database that is there
+    /// Replace a database that is there, and put attachments beside those that are
     #[arg(long)]
     force: bool,
 }
@@ -29,7 +29,9 @@ pub(super) struct RestoreArgs {
 pub(super) enum RestoreError {
     #[error("the settings cannot be used")]
     Config(#[from] ConfigError),
-    #[error("{} is no backup", path.display())]
+    #[error("there is no folder {}", .0.display())]
+    NotThere(PathBuf),
+    #[error("{} is no backup: there is no {LIST_FILE} in it, or none that can be read", path.display())]
     NoBackup { path: PathBuf, source: io::Error },
     #[error("the backup was written by a version this one does not know")]
     Format,
@@ -43,6 +45,18 @@ pub(super) enum RestoreError {
     Place(#[from] PlaceError),
     #[error("the database was not put back")]
     Tool(#[from] ToolError),
+    #[error("the database does not answer")]
+    Silent(#[from] sqlx::Error),
+    #[error("the database was not put back: that PostgreSQL database holds one; --force has it give way")]
+    DatabaseNotEmpty,
+    #[error(
+        "{} holds attachments, of another server perhaps; --force puts those of the backup beside them, and \
+         the server removes in time what belongs to nothing in its database",
+        .0.display()
+    )]
+    AttachmentsNotEmpty(PathBuf),
+    #[error("{} cannot be looked at", path.display())]
+    Attachments { path: PathBuf, source: io::Error },
     #[error("the database is back, the attachments are not all")]
     Blobs(#[source] io::Error),
 }
@@ -59,6 +73,9 @@ pub(super) async fn restore(options: &Options, args: RestoreArgs) -> Result<Exit
         return Err(RestoreError::Other { found });
     }
     check(&list, &args.folder)?;
+    if !args.force {
+        refuse_to_replace(&config).await?;
+    }
     match &config.database {
         Database::Sqlite => place_sqlite(&config.data_dir, &args.folder.join(DATABASE_FILE), args.force)?,
         Database::Postgres(url) => postgres::restore(url, &args.folder.join(DUMP_FILE), args.force).await?,
@@ -70,7 +87,31 @@ pub(super) async fn restore(options: &Options, args: RestoreArgs) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is there already, seen before anything is touched.
+async fn refuse_to_replace(config: &Config) -> Result<(), RestoreError> {
+    if let Database::Postgres(_) = config.database
+        && owner(&config.database, &config.data_dir).await? != Owner::Nobody
+    {
+        return Err(RestoreError::DatabaseNotEmpty);
+    }
+    // That of a data folder with a database is refused for the database.
+    let database = fs::metadata(config.data_dir.join(DATABASE_FILE));
+    let has_database = database.is_ok_and(|file| file.len() > 0);
+    let Some(path) = local_blobs(config).filter(|_| !has_database) else {
+        return Ok(());
+    };
+    match fs::read_dir(&path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(RestoreError::AttachmentsNotEmpty(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(RestoreError::Attachments { path, source }),
+    }
+}
+
 fn read_list(folder: &Path) -> Result<List, RestoreError> {
+    if !folder.is_dir() {
+        return Err(RestoreError::NotThere(folder.to_owned()));
+    }
     let no_backup = |source| RestoreError::NoBackup {
         path: folder.to_owned(),
         source,

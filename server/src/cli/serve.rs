@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use tokio::signal;
 
-use super::Failure;
 use super::options::Options;
-use crate::announce;
-use crate::error::StartError;
+use super::out::causes;
+use super::{Failure, advice};
+use crate::announce::Announcer;
+use crate::config::{Config, LogFormat};
 use crate::server::Server;
 
 /// Exit code of a server that was told twice to stop, as shells count an interrupt.
@@ -15,31 +16,50 @@ const INTERRUPTED: i32 = 130;
 
 pub(super) async fn serve(options: &Options) -> Result<ExitCode, Failure> {
     // Before anything else, so that no signal finds the server unprepared.
-    let stop = stop_signals()?;
+    let signals = Signals::listen().map_err(Failure::Signals)?;
     let config = options.sources().load()?;
+    let announcer = Announcer(config.log.format);
     super::log::start(config.log);
+    match run(options, config, announcer, signals).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Whatever reads the log of a server that speaks to programs finds no other text in it.
+        Err(failure) if announcer.0 == LogFormat::Json => {
+            let (causes, advice) = (causes(&failure), advice::about(&failure));
+            tracing::error!(error = %failure, causes, advice, "ended");
+            Ok(ExitCode::FAILURE)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn run(
+    options: &Options,
+    config: Config,
+    announcer: Announcer,
+    signals: Signals,
+) -> Result<(), Failure> {
+    let stop = stop(signals, announcer);
     let server = Server::bind(config.clone()).await?;
-    announce::ready(&server, &config);
+    announcer.ready(&server, &config, &options.command());
     server.serve(stop).await?;
-    announce::stopped();
-    Ok(ExitCode::SUCCESS)
+    announcer.stopped();
+    Ok(())
 }
 
 /// Done at the first SIGTERM or Ctrl-C; the second ends the process at once.
-fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
+fn stop(mut signals: Signals, announcer: Announcer) -> impl Future<Output = ()> {
     let (first, stop) = tokio::sync::oneshot::channel();
-    let mut signals = Signals::listen().map_err(Failure::Signals)?;
     tokio::spawn(async move {
         signals.next().await;
-        announce::stopping();
+        announcer.stopping();
         let _ = first.send(());
         signals.next().await;
         std::process::exit(INTERRUPTED);
     });
-    Ok(async {
+    async {
         // The sender lives until it has sent.
         let _ = stop.await;
-    })
+    }
 }
 
 #[cfg(unix)]
@@ -79,23 +99,5 @@ impl Signals {
         if signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-/// What to do about a server that does not start, where that is known.
-pub(super) fn advice(error: &StartError) -> Option<&'static str> {
-    match error {
-        StartError::PlaintextNetwork { .. } => Some(
-            "Listen on 127.0.0.1 and put a proxy that speaks TLS in front, or, on a network you trust \
-             entirely, add --insecure-allow-plaintext-network.",
-        ),
-        StartError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
-            "Another program, perhaps another Sottovoce server, has that port. Stop it, or choose \
-             another with --listen 127.0.0.1:PORT (0 takes a free one).",
-        ),
-        StartError::DataDirInUse { .. } => {
-            Some("Stop that server first, or choose another folder with --data-dir.")
-        }
-        _ => None,
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::now_ms;
 use crate::prefix::{AddressPrefix, AddressPrefixError};
 use crate::store::{
     Block, BlockDevice, CreateInvite, DeviceRow, Invite, NewInvite, PutBlock, ReadError, RemoveBlock,
-    RevokeInvite, SignOut, Store, WriteError,
+    RevokeInvite, SignOut, Store, WhichInvite, WriteError,
 };
 
 #[cfg(unix)]
@@ -30,9 +30,7 @@ pub(crate) enum Order {
         note: String,
     },
     ListInvites,
-    RevokeInvite {
-        number: u64,
-    },
+    RevokeInvite(WhichInvite),
     Block {
         prefix: String,
         until_ms: Option<u64>,
@@ -117,7 +115,7 @@ async fn obey(store: &Store, order: Order) -> Result<Answer, Refused> {
             note,
         } => create_invite(store, uses, expires_at_ms, note).await,
         Order::ListInvites => Ok(Answer::Invites(store.invites().await?)),
-        Order::RevokeInvite { number } => found(store.write(RevokeInvite { number }).await?),
+        Order::RevokeInvite(which) => found(store.write(RevokeInvite(which)).await?),
         Order::Block {
             prefix,
             until_ms,

@@ -17,6 +17,7 @@ mod kem_prekeys;
 mod linking;
 mod mailbox;
 mod manifests;
+mod name;
 mod open;
 mod operating;
 mod posts;
@@ -56,9 +57,9 @@ pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
 pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState};
 pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use operating::{
-    Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite,
-    PlaceError, PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, copy_sqlite, inspect,
-    place_sqlite,
+    Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite, Owner,
+    PlaceError, PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, WhichInvite, copy_sqlite,
+    inspect, owner, place_sqlite,
 };
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::{Store, postgres_url};
 
@@ -23,6 +23,7 @@ pub(crate) struct Program {
     pub(crate) announced: String,
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Program {
@@ -46,25 +47,24 @@ impl Program {
         Self::spawn(Self::command(data_dir)).await
     }
 
-    /// Starts the program and waits until it says where it listens.
+    /// Starts the program and waits until it says where it listens: on standard output, or, where its log is
+    /// for programs, in that.
     pub(crate) async fn spawn(mut command: Command) -> Self {
+        let logs_json = command.as_std().get_args().any(|word| word == "json");
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut announced = String::new();
-        let mut address = None;
-        while let Some(line) = stdout.next_line().await.unwrap() {
-            if let Some((_, rest)) = line.split_once("http://") {
-                address = rest.split_whitespace().next().unwrap().parse().ok();
-            }
-            announced.push_str(&line);
-            announced.push('\n');
-            if line.contains("To stop") {
-                break;
-            }
-        }
+        let mut stderr = child.stderr.take().map(BufReader::new);
+        let announced = match (&mut stderr, logs_json) {
+            (Some(stderr), true) => announcement(stderr, "\"ready\"").await,
+            _ => announcement(stdout.get_mut(), "To stop").await,
+        };
+        let address = announced.split_once("http://").and_then(|(_, rest)| {
+            let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:[]".contains(c)))?;
+            rest.get(..end)?.parse().ok()
+        });
         let Some(address) = address else {
             let mut errors = String::new();
-            if let Some(mut stderr) = child.stderr.take() {
+            if let Some(mut stderr) = stderr {
                 stderr.read_to_string(&mut errors).await.unwrap();
             }
             panic!("the server did not start: {announced}{errors}");
@@ -74,6 +74,7 @@ impl Program {
             announced,
             child,
             stdout,
+            stderr,
         }
     }
 
@@ -110,7 +111,8 @@ impl Program {
         assert!(sent.success());
     }
 
-    /// Waits for the end; returns how it ended, what it printed since its announcement, and its log.
+    /// Waits for the end; returns how it ended, what it printed since its announcement, and its log, since then
+    /// too where that has the announcement.
     pub(crate) async fn end(mut self) -> (ExitStatus, String, String) {
         let mut printed = String::new();
         while let Some(line) = self.stdout.next_line().await.unwrap() {
@@ -118,9 +120,20 @@ impl Program {
             printed.push('\n');
         }
         let mut log = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
+        if let Some(mut stderr) = self.stderr.take() {
             stderr.read_to_string(&mut log).await.unwrap();
         }
         (self.child.wait().await.unwrap(), printed, log)
+    }
+}
+
+/// The lines up to the one that holds `last`, or all there are.
+async fn announcement<R: AsyncRead + Unpin>(from: &mut BufReader<R>, last: &str) -> String {
+    let mut announced = String::new();
+    loop {
+        let begun = announced.len();
+        if from.read_line(&mut announced).await.unwrap() == 0 || announced[begun..].contains(last) {
+            return announced;
+        }
     }
 }

@@ -227,9 +227,10 @@ async fn a_command_does_not_make_a_server_where_there_is_none() {
     assert!(
         refused(&data, &["invite", "list"])
             .await
-            .contains("no server was set up")
+            .contains("there is no server's data in")
     );
     assert!(!data.exists());
+    Program::start(&data).await.kill().await;
     done(&data, &["migrate"]).await;
     done(&data, &["invite", "list"]).await;
     done(&data, &["storage", "test"]).await;

@@ -2,6 +2,11 @@
 
 #[cfg(unix)]
 mod commands;
+#[cfg(unix)]
+mod guidance;
+mod json;
+#[cfg(unix)]
+mod restoring;
 mod starting;
 mod stopping;
 mod writing;

@@ -19,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = match inspect(&config.database, &config.data_dir).await {
-        Ok(Some(inspection)) => of(&inspection),
+        Ok(Some(inspection)) => of(&inspection, config.server_name.as_str()),
         Ok(None) => vec![Finding::fine(
             "database",
-            "SQLite, not there yet; `serve` and `migrate` make it",
+            "SQLite, not there yet; `serve` and `init` make it",
         )],
         Err(error) => vec![Finding::wrong(
             "database",
@@ -34,7 +34,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn of(inspection: &Inspection) -> Vec<Finding> {
+fn of(inspection: &Inspection, name: &str) -> Vec<Finding> {
     let (applied, known) = (inspection.applied, inspection.known);
     let mut findings = vec![match applied.cmp(&known) {
         std::cmp::Ordering::Equal => Finding::fine(
@@ -52,6 +52,13 @@ fn of(inspection: &Inspection) -> Vec<Finding> {
             "A newer version has used it: run that one, or restore a backup from before.",
         ),
     }];
+    if let Some(kept) = inspection.server_name.as_deref().filter(|kept| *kept != name) {
+        findings.push(Finding::wrong(
+            "server name",
+            format!("the accounts in the database are called name@{kept}, the settings say name@{name}"),
+            "Set server_name back: the accounts have signed theirs, and nothing of them would verify.",
+        ));
+    }
     for problem in &inspection.problems {
         findings.push(Finding::wrong(
             "database",
@@ -116,11 +123,12 @@ mod tests {
         let good = Inspection {
             applied: 6,
             known: 6,
+            server_name: Some("chat.example".to_owned()),
             problems: Vec::new(),
             ahead_ms: 20,
         };
         let worst = |inspection: &Inspection| {
-            of(inspection)
+            of(inspection, "chat.example")
                 .iter()
                 .map(|finding| finding.verdict)
                 .max()
@@ -148,6 +156,12 @@ mod tests {
             }),
             Verdict::Doubtful
         );
+        let name = |name: &str| Inspection {
+            server_name: Some(name.to_owned()),
+            ..good.clone()
+        };
+        assert_eq!(worst(&name("chat.example")), Verdict::Fine);
+        assert_eq!(worst(&name("other.example")), Verdict::Wrong);
         let problems = vec!["fsync is off".to_owned()];
         assert_eq!(worst(&Inspection { problems, ..good }), Verdict::Wrong);
     }

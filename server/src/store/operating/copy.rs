@@ -39,7 +39,7 @@ pub(crate) async fn copy_sqlite(data_dir: &Path, to: &Path) -> Result<(), sqlx::
 pub(crate) enum PlaceError {
     #[error(transparent)]
     DataDir(#[from] StartError),
-    #[error("{} holds a database", .0.display())]
+    #[error("{} holds a database; --force has it give way", .0.display())]
     NotEmpty(PathBuf),
     #[error("the database cannot be put in place")]
     Write(#[from] io::Error),

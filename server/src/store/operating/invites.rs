@@ -115,11 +115,48 @@ pub(crate) struct Invite {
     pub(crate) note: String,
 }
 
+/// An invite, as the operator names it.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum WhichInvite {
+    /// By what it is called in the list.
+    Number(u64),
+    /// By the hash of its code.
+    Hash([u8; 32]),
+}
+
+/// Neither a number nor a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither an invite's number, which `invite list` shows, nor its code")]
+pub(crate) struct WhichInviteError;
+
+impl WhichInvite {
+    /// Reads a number or a code, as they are typed.
+    pub(crate) fn parse(text: &str) -> Result<Self, WhichInviteError> {
+        if let Ok(number) = text.trim().parse()
+            && text.trim().len() < CODE_LEN
+        {
+            return Ok(Self::Number(number));
+        }
+        let letters = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
+        match letters.filter(char::is_ascii_alphanumeric).count() {
+            CODE_LEN => Ok(Self::Hash(hash(text))),
+            _ => Err(WhichInviteError),
+        }
+    }
+}
+
+impl std::fmt::Debug for WhichInvite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "Number({number})"),
+            Self::Hash(_) => f.write_str("Hash([redacted])"),
+        }
+    }
+}
+
 /// Takes an invite back. Tells whether there was one.
 #[derive(Clone, Debug)]
-pub(crate) struct RevokeInvite {
-    pub(crate) number: u64,
-}
+pub(crate) struct RevokeInvite(pub(crate) WhichInvite);
 
 impl Write for CreateInvite {
     type Output = u64;
@@ -146,11 +183,11 @@ impl Write for RevokeInvite {
     type Refusal = Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
-        let gone = sql("DELETE FROM invites WHERE number = $1")
-            .bind(to_db(self.number))
-            .execute(&mut tx.conn)
-            .await?;
-        Ok(gone > 0)
+        let deletion = match self.0 {
+            WhichInvite::Number(number) => sql("DELETE FROM invites WHERE number = $1").bind(to_db(number)),
+            WhichInvite::Hash(hash) => sql("DELETE FROM invites WHERE hash = $1").bind(hash),
+        };
+        Ok(deletion.execute(&mut tx.conn).await? > 0)
     }
 }
 
@@ -193,5 +230,12 @@ mod tests {
         assert_eq!(hash(&typed), code.hash());
         assert_eq!(hash("OIL-0"), hash("0110"));
         assert_ne!(hash("0110"), hash("0111"));
+        let which = WhichInvite::parse(&typed).unwrap();
+        assert_eq!(which, WhichInvite::Hash(code.hash()));
+        assert_eq!(format!("{which:?}"), "Hash([redacted])");
+        assert_eq!(WhichInvite::parse(" 12 "), Ok(WhichInvite::Number(12)));
+        for wrong in ["", "twelve", "-1", "0000-0000", "é"] {
+            assert_eq!(WhichInvite::parse(wrong), Err(WhichInviteError), "{wrong}");
+        }
     }
 }

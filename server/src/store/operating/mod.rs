@@ -14,8 +14,10 @@ use super::{ReadError, Store};
 pub(crate) use blocks::{Block, PutBlock, RemoveBlock};
 pub(crate) use copy::{PlaceError, copy_sqlite, place_sqlite};
 pub(crate) use devices::{DeviceRow, SignOut};
-pub(crate) use inspect::{Inspection, inspect};
-pub(crate) use invites::{CreateInvite, Invite, NewInvite, RevokeInvite, is_invited, use_invite};
+pub(crate) use inspect::{Inspection, Owner, inspect, owner};
+pub(crate) use invites::{
+    CreateInvite, Invite, NewInvite, RevokeInvite, WhichInvite, is_invited, use_invite,
+};
 pub(crate) use jobs::{ClaimJob, EndJob, JobRow, MORE};
 pub(crate) use lapsed::RemoveLapsed;
 
