@@ -6,78 +6,10 @@
     reason = "a failing test is supposed to stop there"
 )]
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+mod common;
 
+use common::{Chat, command, refusal};
 use sottovoce_server::{Config, Server};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-
-/// Longer than anything here takes on a busy machine: stretching two passphrases, above all.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-struct Chat {
-    process: Child,
-    keyboard: ChildStdin,
-    screen: Lines<BufReader<ChildStdout>>,
-}
-
-impl Chat {
-    fn start(folder: &Path, url: &str, me: &str, with: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_chat"))
-            .args([
-                "--as",
-                &format!("{me}@localhost"),
-                "--with",
-                &format!("{with}@localhost"),
-            ])
-            .args(["--server", url])
-            .current_dir(folder)
-            .env("SOTTOVOCE_PASSPHRASE", "a passphrase of this test")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the chat starts");
-        let keyboard = process.stdin.take().expect("piped");
-        let screen = BufReader::new(process.stdout.take().expect("piped")).lines();
-        Self {
-            process,
-            keyboard,
-            screen,
-        }
-    }
-
-    async fn write(&mut self, line: &str) {
-        self.keyboard
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .expect("the chat reads");
-    }
-
-    /// Waits for a line to appear.
-    async fn shows(&mut self, wanted: &str) {
-        let seen = async {
-            while let Some(line) = self.screen.next_line().await.expect("readable") {
-                if line == wanted {
-                    return;
-                }
-            }
-            panic!("the chat ended without showing {wanted:?}");
-        };
-        tokio::time::timeout(PATIENCE, seen)
-            .await
-            .unwrap_or_else(|_| panic!("{wanted:?} never appeared"));
-    }
-
-    /// Ends it as Ctrl-D does.
-    async fn end(mut self) {
-        drop(self.keyboard);
-        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await;
-        assert!(status.expect("it ends").expect("it was running").success());
-    }
-}
 
 #[tokio::test]
 async fn two_people_chat_and_one_of_them_comes_back() {
@@ -109,4 +41,24 @@ async fn two_people_chat_and_one_of_them_comes_back() {
     bob.shows("alice@localhost: Come back! \u{fffd}[2J").await;
     bob.end().await;
     alice.end().await;
+}
+
+#[tokio::test]
+async fn who_has_no_terminal_is_told_of_the_variable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut chat = command(folder.path(), "http://127.0.0.1:1", "alice", "bob");
+    let said = refusal(&mut chat).await;
+    assert!(
+        said.contains("no terminal") && said.contains("SOTTOVOCE_PASSPHRASE"),
+        "{said}"
+    );
+    let help = command(folder.path(), "http://127.0.0.1:1", "alice", "bob")
+        .arg("--help")
+        .output()
+        .await;
+    let help = String::from_utf8(help.expect("it starts").stdout).expect("text");
+    assert!(
+        help.contains("SOTTOVOCE_PASSPHRASE") && help.contains("--invite"),
+        "{help}"
+    );
 }

@@ -6,8 +6,8 @@
 //! chat --as bob@localhost --with alice@localhost
 //! ```
 //!
-//! The first start registers the address. Keys and unsent messages are kept in `<address>.db`, sealed
-//! with the passphrase asked for.
+//! The first start registers the address, with `--invite CODE` where the server wants an invite. Keys and
+//! unsent messages are kept in `<address>.db`, sealed with the passphrase asked for.
 
 #![allow(
     clippy::print_stdout,
@@ -23,11 +23,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sottovoce::{
-    Address, Client, Config, Event, EventKind, Events, OpenError, SendFailure, Status, StoreKey, Unreadable,
+    Address, Client, Config, Event, EventKind, Events, OpenError, RegisterError, SendFailure, Status,
+    StoreKey, Unreadable,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// Chat, end to end encrypted, through a Sottovoce server on this machine.
+/// Chat, end to end encrypted, through a Sottovoce server.
+///
+/// Your keys and unsent messages are sealed with a passphrase: it is asked for on the terminal, or, where
+/// there is none, taken from the variable SOTTOVOCE_PASSPHRASE.
 #[derive(Parser)]
 struct Arguments {
     /// Your address, name@server. Registered if this store is new.
@@ -36,9 +40,13 @@ struct Arguments {
     /// Whom to chat with.
     #[arg(long, value_parser = Address::parse)]
     with: Address,
-    /// The server's URL.
+    /// The server's URL: https://host:port, or plain http on this machine.
     #[arg(long, default_value = "http://127.0.0.1:7443")]
     server: String,
+    /// The invite for your first start, where the server wants one. Its operator makes it with
+    /// `sottovoce-server invite create`.
+    #[arg(long, value_name = "CODE")]
+    invite: Option<String>,
     /// The file for your keys and unsent messages. Default: your address, and .db
     #[arg(long)]
     store: Option<PathBuf>,
@@ -70,7 +78,7 @@ async fn chat(arguments: Arguments) -> Fallible<()> {
         streaming: sottovoce::Streaming::default(),
     };
     let (client, mut events) = match Client::open(config()).await {
-        Err(OpenError::NoAccount) => Client::register(config(), &arguments.me).await?,
+        Err(OpenError::NoAccount) => register(config(), &arguments.me, arguments.invite.as_deref()).await?,
         opened => opened?,
     };
     if *client.address() != arguments.me {
@@ -84,6 +92,22 @@ async fn chat(arguments: Arguments) -> Fallible<()> {
     talk(&client, &mut events, &arguments.with).await?;
     client.close().await;
     Ok(())
+}
+
+async fn register(config: Config, me: &Address, invite: Option<&str>) -> Fallible<(Client, Events)> {
+    let registered = match invite {
+        Some(code) => Client::register_invited(config, me, code).await,
+        None => Client::register(config, me).await,
+    };
+    registered.map_err(|error| match (error, invite) {
+        (RegisterError::InviteInvalid, None) => {
+            "this server takes new accounts by invite: ask its operator for one, and add --invite CODE".into()
+        }
+        (RegisterError::InviteInvalid, Some(_)) => {
+            "this invite is unknown, used up or expired: ask the server's operator for another".into()
+        }
+        (error, _) => error.into(),
+    })
 }
 
 async fn talk(client: &Client, events: &mut Events, with: &Address) -> Fallible<()> {

@@ -17,7 +17,8 @@ pub(crate) struct Database {
 
 /// One envelope as the server has it.
 pub(crate) struct Stored {
-    pub(crate) sender: String,
+    /// Whoever wrote it, where the server was told.
+    pub(crate) sender: Option<String>,
     pub(crate) ciphertext: Vec<u8>,
 }
 
@@ -80,7 +81,10 @@ impl Database {
             println!(
                 "       envelope {}: from {}, {} bytes, ending in {}",
                 number + 1,
-                stored.sender,
+                stored
+                    .sender
+                    .as_deref()
+                    .unwrap_or("a sender the server is not told"),
                 stored.ciphertext.len(),
                 hex(stored
                     .ciphertext

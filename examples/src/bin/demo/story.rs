@@ -80,6 +80,10 @@ pub(crate) async fn tell() -> Fallible<Checks> {
         "three envelopes wait for Bob",
         envelopes.len() == WHILE_AWAY.len(),
     );
+    checks.expect(
+        "the server is not told who wrote them",
+        envelopes.iter().all(|envelope| envelope.sender.is_none()),
+    );
     let everything = database.bytes()?;
     let said = [TO_BOB, TO_ALICE].into_iter().chain(WHILE_AWAY);
     let found = said.filter(|text| holds(&everything, text.as_bytes())).count();
@@ -116,9 +120,10 @@ pub(crate) async fn tell() -> Fallible<Checks> {
     let _ = stop.send(());
     checks.expect("the server stops cleanly", running.await?.is_ok());
     println!(
-        "\nWhat the server does know: who has an account, who writes to whom, when, and how much, in steps of\n\
-         the padding. Sessions are PQXDH and Double Ratchet, with ML-KEM-768 beside X25519: what is recorded today\n\
-         withstands the quantum computers of tomorrow."
+        "\nWhat the server does know: who has an account; for whom each message is, when it comes, how much it is,\n\
+         in steps of the padding, and from which network address; and by name who writes, until the other has\n\
+         answered: from then on senders are sealed. Sessions are PQXDH and Double Ratchet, with ML-KEM-768 beside\n\
+         X25519: what is recorded today withstands the quantum computers of tomorrow."
     );
     Ok(checks)
 }
@@ -138,6 +143,11 @@ async fn look_at_the_handshake(database: &mut Database, checks: &mut Checks) -> 
         _ => "a suite this demo does not know",
     };
     println!("     her first message, as it waits, begins a session by {suite}");
+    println!("     and names her: nobody has given her the key by which senders stay unnamed yet");
+    checks.expect(
+        "the first message is the one whose sender the server is told",
+        envelope.sender.as_deref() == Some("alice@localhost"),
+    );
     checks.expect(
         "the session was begun by PQXDH, not by classical X3DH",
         first.suite() == Suite::Pqxdh,
