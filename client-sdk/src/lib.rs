@@ -83,7 +83,10 @@ pub use sottovoce_engine::{
 pub use sottovoce_proto::v1::ErrorReason;
 pub use status::Status;
 
-/// The README's example compiles.
+/// The examples of the READMEs compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeOfSdk;
