@@ -43,7 +43,8 @@ struct Facts {
     address: String,
     is_exposed: bool,
     is_encrypted: bool,
-    is_new: bool,
+    /// Of a file: whether this start has made it.
+    is_new: Option<bool>,
     folder: String,
     database: String,
     operators: Option<String>,
@@ -57,7 +58,7 @@ impl Facts {
             address: format!("{scheme}://{}", server.local_addr()),
             is_exposed: !server.local_addr().ip().is_loopback(),
             is_encrypted: server.is_encrypted(),
-            is_new: server.is_new(),
+            is_new: matches!(config.database, Database::Sqlite).then(|| server.is_new()),
             folder: file.parent().unwrap_or(&file).display().to_string(),
             database: match &config.database {
                 Database::Sqlite => file.display().to_string(),
@@ -83,10 +84,10 @@ impl Facts {
             Registration::Invite => format!("by invite: `{command} invite create` makes one"),
             Registration::Closed => "closed: no new accounts".to_owned(),
         };
-        let found = match (&config.database, self.is_new) {
-            (Database::Postgres(_), _) => "",
-            (Database::Sqlite, true) => " (new, made just now)",
-            (Database::Sqlite, false) => " (found, and brought up to date)",
+        let found = match self.is_new {
+            None => "",
+            Some(true) => " (new, made just now)",
+            Some(false) => " (found, and brought up to date)",
         };
         let operators = match &self.operators {
             Some(address) => format!("{address}: status page, /metrics, /ready, /live (plain HTTP)"),

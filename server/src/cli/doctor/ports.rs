@@ -37,10 +37,16 @@ fn of(address: SocketAddr, setting: &str, advice: &'static str) -> Finding {
             format!("{address} is in use by another program, and wanted for {setting}"),
             advice,
         ),
+        // Whoever looks need not be whom the server runs as.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::doubtful(
+            "ports",
+            format!("{address}, wanted for {setting}, is not for this user to listen on"),
+            "Ports below 1024 want a privilege: the server's user must have it (CAP_NET_BIND_SERVICE).",
+        ),
         Err(error) => Finding::wrong(
             "ports",
             format!("{address} cannot be listened on for {setting}: {error}"),
-            "The address must be one of this machine, and ports below 1024 want a privilege.",
+            "The address must be one of this machine.",
         ),
     }
 }
