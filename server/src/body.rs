@@ -7,17 +7,18 @@
 
 mod frames;
 
-use std::time::Duration;
+use std::hash::Hash;
 
 use http_body_util::{BodyExt, Full};
 use prost::bytes::{Buf, Bytes, BytesMut};
 use prost::encoding::{WireType, decode_key, decode_varint};
 use sottovoce_proto::v1::ErrorReason;
-use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 
 use crate::calls::Call;
+use crate::pace::{Pace, TooSlow};
 use crate::refusal::Refusal;
+use crate::turns::Held;
 
 pub(crate) use frames::Frames;
 
@@ -30,6 +31,7 @@ pub(crate) struct Begun {
     bytes: BytesMut,
     length: usize,
     bounds: Bounds,
+    pace: Pace,
 }
 
 /// What holds for a message, whatever it says.
@@ -38,18 +40,17 @@ struct Bounds {
     max_message: usize,
     max_parts: usize,
     within: &'static [u32],
-    /// How long nothing more of it may come.
-    patience: Duration,
 }
 
 /// Reads the beginning of the one message of `body`. Refused when it is longer than the call allows, and
-/// when nothing more of it comes for `patience`.
-pub(crate) async fn begin(body: Body, call: &Call, patience: Duration) -> Result<Begun, Refusal> {
+/// when it comes more slowly than `pace`.
+pub(crate) async fn begin(body: Body, call: &Call, pace: Pace) -> Result<Begun, Refusal> {
     let mut begun = Begun {
         body,
         bytes: BytesMut::new(),
         length: 0,
-        bounds: Bounds::of(call, patience),
+        bounds: Bounds::of(call),
+        pace,
     };
     while begun.bytes.len() < PREFIX_LEN {
         if !begun.read_more().await? {
@@ -68,16 +69,23 @@ impl Begun {
         self.length
     }
 
-    /// The whole body, to be decoded. Refused when it is not one message of that length, and when it has
-    /// more parts than the call allows.
-    pub(crate) async fn finish(mut self) -> Result<Body, Refusal> {
+    /// The whole body, to be decoded, of which `held` says what of it may be held. Refused when it is not one
+    /// message of that length, and when it has more parts than the call allows.
+    pub(crate) async fn finish<K: Copy + Eq + Hash>(
+        mut self,
+        held: &mut Held<'_, K>,
+    ) -> Result<Body, Refusal> {
         let missing = self
             .length
             .saturating_add(PREFIX_LEN)
             .saturating_sub(self.bytes.len());
         // Instead of doubling as it grows; what is announced and never sent is never touched.
         self.bytes.reserve(missing);
-        while self.read_more().await? {}
+        held.take_in(self.bytes.len()).await;
+        while self.read_more().await? {
+            held.take_in(self.bytes.len()).await;
+        }
+        held.whole().await;
         let bytes = self.bytes.freeze();
         self.bounds.check(&bytes)?;
         Ok(Body::new(Full::new(bytes)))
@@ -85,37 +93,36 @@ impl Begun {
 
     /// False at the end.
     async fn read_more(&mut self) -> Result<bool, Refusal> {
-        let deadline = Instant::now() + self.bounds.patience;
-        let out_of_time = |_| Refusal::because(ErrorReason::DeadlineExceeded);
-        while let Some(frame) = timeout_at(deadline, self.body.frame())
-            .await
-            .map_err(out_of_time)?
-        {
-            let Ok(data) = frame.map_err(|_| malformed())?.into_data() else {
-                continue;
-            };
-            // Empty pieces are no progress.
-            if data.is_empty() {
-                continue;
-            }
-            let most = self.bounds.max_message.saturating_add(PREFIX_LEN);
-            if self.bytes.len().saturating_add(data.len()) > most {
-                return Err(Refusal::too_large("request", self.bounds.max_message));
-            }
-            self.bytes.extend_from_slice(&data);
-            return Ok(true);
+        let piece = self.pace.wait(next_piece(&mut self.body)).await;
+        let piece = piece.map_err(|TooSlow| Refusal::because(ErrorReason::DeadlineExceeded))??;
+        let Some(piece) = piece else { return Ok(false) };
+        let most = self.bounds.max_message.saturating_add(PREFIX_LEN);
+        if self.bytes.len().saturating_add(piece.len()) > most {
+            return Err(Refusal::too_large("request", self.bounds.max_message));
         }
-        Ok(false)
+        self.pace.moved(piece.len());
+        self.bytes.extend_from_slice(&piece);
+        Ok(true)
     }
 }
 
+/// What comes next, unless that is the end. Empty pieces are no progress.
+async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(|_| malformed())?.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
 impl Bounds {
-    fn of(call: &Call, patience: Duration) -> Self {
+    fn of(call: &Call) -> Self {
         Self {
             max_message: call.max_request,
             max_parts: call.max_parts,
             within: call.within,
-            patience,
         }
     }
 
@@ -188,14 +195,20 @@ fn malformed() -> Refusal {
 mod tests {
     use super::*;
     use crate::calls::Token;
-    use crate::limits::{MAX_BATCH_PARTS, MAX_REQUEST_PARTS};
+    use crate::limits::{BODY_UNIT, Limits, MAX_BATCH_PARTS, MAX_REQUEST_PARTS};
+    use crate::turns::Turns;
     use futures_util::stream::{self, StreamExt};
     use http_body::Frame;
     use http_body_util::StreamBody;
     use prost::Message;
     use sottovoce_proto::v1::{AcknowledgeRequest, DeviceMessage, SendBatchRequest, SendRequest};
+    use std::time::Duration;
+    use tokio::time::{Instant, sleep};
 
     const PATIENCE: Duration = Duration::from_millis(50);
+
+    /// Bytes in a second.
+    const RATE: usize = 100_000;
 
     fn framed(message: &[u8]) -> Vec<u8> {
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -223,12 +236,20 @@ mod tests {
         }
     }
 
-    async fn read(body: Body, max_request: usize, patience: Duration) -> Result<Body, Refusal> {
-        begin(body, &call(max_request), patience).await?.finish().await
+    async fn read_for(body: Body, call: &Call) -> Result<Body, Refusal> {
+        let turns = Turns::new(&Limits::default());
+        let held = turns.bodies.begin(1).await;
+        let begun = begin(body, call, Pace::new(PATIENCE, RATE as u64)).await?;
+        let mut held = held.announced(1, begun.length()).await;
+        begun.finish(&mut held).await
+    }
+
+    async fn read(body: Body, max_request: usize) -> Result<Body, Refusal> {
+        read_for(body, &call(max_request)).await
     }
 
     async fn read_whole(message: &[u8]) -> Result<Bytes, Refusal> {
-        let body = read(body(vec![framed(message)], true), 2048, PATIENCE).await?;
+        let body = read(body(vec![framed(message)], true), 2048).await?;
         Ok(body.collect().await.unwrap().to_bytes())
     }
 
@@ -239,7 +260,7 @@ mod tests {
         };
         let whole = framed(&request.encode_to_vec());
         let pieces = whole.chunks(3).map(<[u8]>::to_vec).collect();
-        let read = read(body(pieces, true), 2048, PATIENCE).await.unwrap();
+        let read = read(body(pieces, true), 2048).await.unwrap();
         assert_eq!(read.collect().await.unwrap().to_bytes(), whole);
     }
 
@@ -261,7 +282,7 @@ mod tests {
         // Nor do groups and unknown fields of other kinds hide more.
         for part in [&[0x1b, 0x1c][..], &[0x08, 0x01], &[0x0d, 0, 0, 0, 0]] {
             let message = part.repeat(MAX_REQUEST_PARTS + 1);
-            let refusal = read(body(vec![framed(&message)], true), 4096, PATIENCE).await;
+            let refusal = read(body(vec![framed(&message)], true), 4096).await;
             assert_eq!(
                 refusal.unwrap_err(),
                 Refusal::too_large("request.fields", MAX_REQUEST_PARTS)
@@ -281,7 +302,7 @@ mod tests {
                 sends: vec![send; sends],
             };
             let body = body(vec![framed(&request.encode_to_vec())], true);
-            begin(body, batch, PATIENCE).await?.finish().await.map(drop)
+            read_for(body, batch).await.map(drop)
         };
         assert_eq!(read(64, 16).await, Ok(()));
         assert_eq!(
@@ -308,7 +329,7 @@ mod tests {
             &twice,
             &framed(&[0x0a, 0x02, 0x61]),
         ] {
-            let refusal = read(body(vec![bad.to_vec()], true), 2048, PATIENCE).await;
+            let refusal = read(body(vec![bad.to_vec()], true), 2048).await;
             assert_eq!(refusal.unwrap_err(), Refusal::field("request"), "{bad:?}");
         }
         assert_eq!(read_whole(&endless).await.unwrap_err(), Refusal::field("request"));
@@ -318,44 +339,68 @@ mod tests {
     async fn a_body_is_refused_as_too_large_as_soon_as_it_says_so_or_is() {
         let too_large = Refusal::too_large("request", 100);
         let announced = body(vec![vec![0, 0, 0, 0, 101]], false);
-        assert_eq!(read(announced, 100, PATIENCE).await.unwrap_err(), too_large);
+        assert_eq!(read(announced, 100).await.unwrap_err(), too_large);
         let longer_than_announced = body(vec![vec![0, 0, 0, 0, 1], vec![0; 101]], false);
-        assert_eq!(
-            read(longer_than_announced, 100, PATIENCE).await.unwrap_err(),
-            too_large
-        );
+        assert_eq!(read(longer_than_announced, 100).await.unwrap_err(), too_large);
         // A field of 98 bytes, with its key and its length: exactly as much as is allowed.
         let most = [&[0x0a, 98][..], &[b'a'; 98]].concat();
-        assert!(read(body(vec![framed(&most)], true), 100, PATIENCE).await.is_ok());
+        assert!(read(body(vec![framed(&most)], true), 100).await.is_ok());
+    }
+
+    /// A message of `pieces` pieces of this length, each after a pause.
+    fn slow(pieces: usize, length: usize, pause: Duration) -> Body {
+        let whole = framed(
+            &[
+                &[0x0a][..],
+                &encoded(pieces * length),
+                &vec![b'a'; pieces * length],
+            ]
+            .concat(),
+        );
+        let pieces: Vec<_> = whole.chunks(length).map(<[u8]>::to_vec).collect();
+        let pieces = stream::iter(pieces).then(move |piece| async move {
+            sleep(pause).await;
+            Ok::<_, tonic::Status>(Frame::data(piece.into()))
+        });
+        Body::new(StreamBody::new(pieces))
+    }
+
+    fn encoded(length: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        prost::encoding::encode_varint(length as u64, &mut bytes);
+        bytes
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_coming_is_cut_and_a_slow_one_is_not() {
+    async fn a_body_that_stops_coming_is_cut_in_time() {
         let half = body(vec![framed(&[0x0a, 0x01, 0x61])], false);
         let began = Instant::now();
         assert_eq!(
-            read(half, 2048, PATIENCE).await.unwrap_err(),
+            read(half, 2048).await.unwrap_err(),
             Refusal::because(ErrorReason::DeadlineExceeded)
         );
-        assert_eq!(began.elapsed(), PATIENCE);
-        let slow = stream::iter(framed(&[0x0a, 0x01, 0x61])).then(|byte| async move {
-            tokio::time::sleep(PATIENCE / 2).await;
-            Ok::<_, tonic::Status>(Frame::data(Bytes::from(vec![byte])))
-        });
-        assert!(
-            read(Body::new(StreamBody::new(slow)), 2048, PATIENCE)
-                .await
-                .is_ok()
-        );
+        assert!(began.elapsed() <= PATIENCE + Duration::from_millis(1));
         let empty = stream::repeat(()).then(|()| async {
-            tokio::time::sleep(PATIENCE / 2).await;
+            sleep(PATIENCE / 2).await;
             Ok::<_, tonic::Status>(Frame::data(Bytes::new()))
         });
         assert!(
-            read(Body::new(StreamBody::new(empty)), 2048, PATIENCE)
-                .await
-                .is_err(),
+            read(Body::new(StreamBody::new(empty)), 2048).await.is_err(),
             "empty pieces are no progress"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_as_slow_as_the_rate_and_no_slower() {
+        let most = 32 * BODY_UNIT;
+        let pause = PATIENCE / 2;
+        let at_the_rate = RATE / 1_000 * usize::try_from(pause.as_millis()).unwrap();
+        let began = Instant::now();
+        assert!(read(slow(100, at_the_rate, pause), most).await.is_ok());
+        assert!(began.elapsed() > 50 * PATIENCE);
+        let began = Instant::now();
+        let refusal = read(slow(100_000, 1, pause), most).await.unwrap_err();
+        assert_eq!(refusal, Refusal::because(ErrorReason::DeadlineExceeded));
+        assert!(began.elapsed() < 2 * PATIENCE, "{:?}", began.elapsed());
     }
 }

@@ -23,12 +23,13 @@ use crate::auth::{Origin, TokenHash};
 use crate::body::{self, Frames};
 use crate::calls::{Call, Token};
 use crate::clock::now_ms;
+use crate::pace::Pace;
 use crate::peer::Peer;
 use crate::rates::AddressRate;
 use crate::refusal::Refusal;
 use crate::sides::{self, Sides};
 use crate::store::Caller;
-use crate::turns::{Bodies, Turn, Turns};
+use crate::turns::{Bodies, Held, Turns};
 
 /// Taken off a client's deadline, so that the answer arrives before the client stops listening.
 const ANSWER_MARGIN: Duration = Duration::from_millis(5);
@@ -194,15 +195,15 @@ impl Gate {
         request: Request<Body>,
         bodies: &'t Bodies<K>,
         of: K,
-    ) -> Result<(Request<Body>, Turn<'t, K>), Refusal> {
+    ) -> Result<(Request<Body>, Held<'t, K>), Refusal> {
         let (head, body) = request.into_parts();
-        let begun = {
-            let _beginning = bodies.begin(of).await;
-            body::begin(body, call, self.app.limits.body_timeout).await?
-        };
-        // Given back before another is asked for: two that wait for each other would wait for ever.
-        let held = bodies.whole(of, begun.length()).await;
-        Ok((Request::from_parts(head, begun.finish().await?), held))
+        let limits = &self.app.limits;
+        let pace = Pace::new(limits.body_timeout, limits.min_body_rate);
+        let held = bodies.begin(of).await;
+        let begun = body::begin(body, call, pace).await?;
+        let mut held = held.announced(of, begun.length()).await;
+        let body = begun.finish(&mut held).await?;
+        Ok((Request::from_parts(head, body), held))
     }
 
     fn with_frames(&self, call: &Call, request: Request<Body>) -> Request<Body> {

@@ -50,6 +50,7 @@ mod manual;
 mod metrics;
 mod observe;
 mod orders;
+mod pace;
 mod peer;
 mod prefix;
 mod rates;

@@ -112,11 +112,19 @@ pub(crate) const SIDE_STREAM_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// Bytes read of such a stream: reflection is asked for each message and service there is, and some more.
 pub(crate) const MAX_SIDE_STREAM_LEN: usize = 64 * 1024;
 
-/// What bodies are counted in, in bytes: most are no longer.
+/// What bodies are counted in, in bytes: most are no longer. Those that are not are short ones.
 pub(crate) const BODY_UNIT: usize = 16 * 1024;
 
-/// Such units of calls without a token, being read or held until their call is answered, of all and of one
-/// network address (IPv4) or customer (IPv6, 48 bits): 64 MiB and 4 MiB. More wait, within their deadline.
+/// Short bodies that wait for their turn or are answered, 64 MiB, of calls with a token, and as many of calls
+/// without; no long body keeps them waiting. More wait, within their deadline.
+pub(crate) const MAX_SHORT_BODIES: usize = 4096;
+
+/// Short bodies that are read or held at one time of one account, or network address as below.
+pub(crate) const MAX_SHORT_BODIES_EACH: usize = 256;
+
+/// Units of long bodies of calls without a token, being read or held until their call is answered, of all, as
+/// they come, and of one network address (IPv4) or customer (IPv6, 48 bits), as they are announced: 64 MiB and
+/// 4 MiB. More wait, within their deadline.
 pub(crate) const MAX_OPEN_BODIES: usize = 4096;
 pub(crate) const MAX_OPEN_BODIES_PER_ADDRESS: usize = 256;
 
@@ -176,8 +184,9 @@ pub struct Limits {
     pub max_calls_per_connection: u32,
     /// Calls with a token being answered at one time, streams not counted once they flow; more wait,
     /// within their deadline. Default 256. A call has its turn once all of its body has come. Of bodies
-    /// that come, wait or are answered as much is held as of so many of the longest, 512 MiB, and a copy
-    /// of each that is answered while it is decoded.
+    /// that come, wait or are answered as much is held as of so many of the longest, 512 MiB, 64 MiB of those
+    /// of 16 KiB at most, and a copy of each that is answered while it is decoded. What is announced and has not
+    /// come counts for its account alone.
     pub max_calls: usize,
     /// Of these, calls of one account, and of the bytes of bodies its share; more wait for the account's
     /// own. Default 32: it takes eight accounts to fill the server's turns.
@@ -195,6 +204,10 @@ pub struct Limits {
     /// client has its request ready, and only a lost connection pauses this long.
     #[serde(with = "seconds")]
     pub body_timeout: Duration,
+    /// Bytes of a request's body that earn a second beyond `body_timeout`: who sends more slowly is cut once
+    /// it was waited for so long altogether. Default 131,072, a megabit a second: the longest part of an upload
+    /// has 13 seconds. 0 for no such bound.
+    pub min_body_rate: u64,
     /// How long a new connection may stay silent. Default 10 seconds.
     #[serde(with = "seconds")]
     pub first_byte_timeout: Duration,
@@ -293,10 +306,13 @@ pub struct Limits {
     /// Of these, to one network address (IPv4) or customer (IPv6, 48 bits). Default 32. Not counted for this
     /// machine itself and for trusted proxies.
     pub max_downloads_per_address: usize,
-    /// How long a client may take for a piece of a download before it is cut. Default 30 seconds, 2 KiB
-    /// a second.
+    /// How long a client may take for a piece of a download before it is cut. Default 30 seconds.
     #[serde(with = "seconds")]
     pub download_patience: Duration,
+    /// Bytes of a download that earn a second beyond `download_patience`: who takes them more slowly is cut once
+    /// it was waited for so long altogether, and may go on from where it was. Default 32,768: the largest blob
+    /// keeps its place for 54 minutes at most. 0 for no such bound.
+    pub min_download_rate: u64,
     /// How old objects in the storage must be that belong to no blob before they are removed. Default
     /// 1 day: time to notice that the wrong database was restored.
     #[serde(with = "seconds")]
@@ -343,6 +359,7 @@ impl Default for Limits {
             max_streams: 10_000,
             request_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(5),
+            min_body_rate: 128 * 1024,
             first_byte_timeout: Duration::from_secs(10),
             keepalive: (Duration::from_secs(30), Duration::from_secs(20)),
             max_accounts: 100_000,
@@ -379,6 +396,7 @@ impl Default for Limits {
             max_downloads: 256,
             max_downloads_per_address: 32,
             download_patience: Duration::from_secs(30),
+            min_download_rate: 32 * 1024,
             orphan_grace: Duration::from_secs(24 * HOUR),
             release_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_secs(HOUR),

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //!   the body begins ─▶ its length is known ─▶ the body is whole ─▶ a turn ─▶ the answer
-//!    own share only     own and shared bytes ───────────────────────────────▶ given back
+//!    own share only     shared as it comes ─────────────────────────────────▶ given back
 //! ```
 //!
-//! Who sends a body slowly, or never, holds bytes of its own share meanwhile and no turn.
+//! Who sends a body slowly, or never, holds of what is there for all what it has sent, and no turn.
+
+mod bodies;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,6 +23,8 @@ use crate::limits::{
 use crate::prefix::AddressPrefix;
 use crate::store::Caller;
 
+pub(crate) use bodies::{Bodies, Held};
+
 /// The turns there are.
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -32,13 +36,6 @@ pub(crate) struct Turns {
     pub(crate) bodies: Bodies<i64>,
     /// Of calls without.
     pub(crate) open_bodies: Bodies<AddressPrefix>,
-}
-
-/// Bytes of bodies that are read, or held until their call is answered.
-#[derive(Debug)]
-pub(crate) struct Bodies<K> {
-    all: Semaphore,
-    lines: Lines<K>,
 }
 
 /// A turn of a device.
@@ -107,29 +104,6 @@ impl Turns {
     }
 }
 
-impl<K: Copy + Eq + Hash> Bodies<K> {
-    /// In units.
-    fn new(all: usize, each: usize) -> Self {
-        Self {
-            all: Semaphore::new(all.min(Semaphore::MAX_PERMITS)),
-            lines: Lines::new(each.min(all).min(MOST_UNITS)),
-        }
-    }
-
-    /// To read the beginning of a body, behind what else is read for the same one. It takes nothing from
-    /// others: a call may never say more than its headers.
-    pub(crate) async fn begin(&self, of: K) -> Turn<'_, K> {
-        self.lines.turn(of, 1, None).await
-    }
-
-    /// To read so many bytes, and to hold them.
-    pub(crate) async fn whole(&self, of: K, length: usize) -> Turn<'_, K> {
-        let units = length.div_ceil(BODY_UNIT).clamp(1, self.lines.most_each.max(1));
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.lines.turn(of, units, Some(&self.all)).await
-    }
-}
-
 impl<K: Copy + Eq + Hash> Lines<K> {
     pub(crate) fn new(most_each: usize) -> Self {
         Self {
@@ -184,9 +158,6 @@ impl<K: Copy + Eq + Hash> Drop for Place<'_, K> {
 
 /// Units of the longest request.
 const LONGEST: usize = MAX_MAILBOX_REQUEST_LEN.div_ceil(BODY_UNIT);
-
-/// More than any server has: what is asked for at one time fits a `u32`.
-const MOST_UNITS: usize = 1 << 24;
 
 #[cfg(test)]
 mod tests {
@@ -266,41 +237,26 @@ mod tests {
         let (alice, bob) = (caller(1, 1), caller(2, 2));
         drop(join_all([turns.of_device(&alice), turns.of_device(&bob)]).await);
         let held = turns.of_device(&alice).await;
-        let body = turns.bodies.whole(1, 1).await;
+        let body = turns.bodies.begin(1).await;
         // A call that went away while it waited.
         assert!(turns.of_device(&alice).now_or_never().is_none());
         assert_eq!(turns.devices.lock().len(), 1);
         drop((held, body));
         assert!(turns.devices.lock().is_empty());
         assert!(turns.accounts.lock().is_empty());
-        assert!(turns.bodies.lines.lock().is_empty());
-    }
-
-    fn from(last: u8) -> AddressPrefix {
-        AddressPrefix::pooled_together([192, 0, 2, last].into())
+        assert!(turns.bodies.is_forgotten());
     }
 
     #[test]
     fn unfinished_bodies_of_one_account_keep_nobody_else_waiting_and_take_no_turn() {
         let turns = turns(4, 2, 2);
-        let longest: Vec<_> = (0..2)
-            .map(|_| {
-                turns
-                    .bodies
-                    .whole(1, MAX_MAILBOX_REQUEST_LEN)
-                    .now_or_never()
-                    .unwrap()
-            })
-            .collect();
-        assert!(turns.bodies.whole(1, 1).now_or_never().is_none(), "its share");
-        assert!(turns.bodies.begin(1).now_or_never().is_none());
-        assert!(
-            turns
-                .bodies
-                .whole(2, MAX_MAILBOX_REQUEST_LEN)
-                .now_or_never()
-                .is_some()
-        );
+        let longest = |account| {
+            let begun = turns.bodies.begin(account).now_or_never()?;
+            begun.announced(account, MAX_MAILBOX_REQUEST_LEN).now_or_never()
+        };
+        let held: Vec<_> = (0..2).map(|_| longest(1).unwrap()).collect();
+        assert!(longest(1).is_none(), "its share");
+        assert!(longest(2).is_some());
         for device in 1..=4 {
             assert!(
                 turns
@@ -309,66 +265,43 @@ mod tests {
                     .is_some()
             );
         }
-        drop(longest);
-        assert!(turns.bodies.whole(1, 1).now_or_never().is_some());
+        drop(held);
+        assert!(longest(1).is_some());
     }
 
     #[test]
-    fn calls_that_say_nothing_but_their_headers_take_nothing_from_others() {
+    fn strangers_have_few_turns_and_a_device_does_not_wait_for_them() {
         let turns = turns(1, 1, 1);
-        let addresses = 2 * u8::try_from(MAX_OPEN_BODIES / MAX_OPEN_BODIES_PER_ADDRESS).unwrap();
-        let begun: Vec<_> = (0..addresses)
-            .flat_map(|address| (0..MAX_OPEN_BODIES_PER_ADDRESS).map(move |_| from(address)))
-            .map(|from| turns.open_bodies.begin(from).now_or_never().unwrap())
-            .collect();
-        assert!(begun.len() > MAX_OPEN_BODIES);
-        assert!(
-            turns.open_bodies.begin(from(1)).now_or_never().is_none(),
-            "its share"
-        );
-        assert!(turns.open_bodies.begin(from(200)).now_or_never().is_some());
-        assert!(turns.open_bodies.whole(from(200), 1).now_or_never().is_some());
-    }
-
-    #[test]
-    fn strangers_have_few_turns_and_none_while_their_body_is_missing() {
-        let turns = turns(1, 1, 1);
-        let addresses = MAX_OPEN_BODIES / MAX_OPEN_BODIES_PER_ADDRESS;
-        let bodies: Vec<_> = (0..MAX_OPEN_BODIES)
-            .map(|body| {
-                let from = from(u8::try_from(body % addresses).unwrap());
-                turns.open_bodies.whole(from, 1).now_or_never().unwrap()
-            })
-            .collect();
-        assert!(turns.open_bodies.whole(from(200), 1).now_or_never().is_none());
         let calls: Vec<_> = (0..MAX_OPEN_CALLS)
             .map(|_| turns.open_call().now_or_never().unwrap())
             .collect();
         assert!(turns.open_call().now_or_never().is_none());
-        assert!(
-            turns.of_device(&caller(1, 1)).now_or_never().is_some(),
-            "a device does not wait for them"
-        );
-        drop((bodies, calls));
-        assert!(turns.open_bodies.whole(from(200), 1).now_or_never().is_some());
+        assert!(turns.of_device(&caller(1, 1)).now_or_never().is_some());
+        drop(calls);
         assert!(turns.open_call().now_or_never().is_some());
-        assert!(turns.open_bodies.lines.lock().is_empty());
     }
 
     #[test]
     fn an_address_waits_for_itself_and_a_long_body_takes_many_units() {
         let turns = turns(1, 1, 1);
-        let bodies = &turns.open_bodies;
         let half = MAX_OPEN_BODIES_PER_ADDRESS / 2 * BODY_UNIT;
-        let one = bodies.whole(from(1), half).now_or_never().unwrap();
-        let _two = bodies.whole(from(1), half).now_or_never().unwrap();
-        assert!(bodies.whole(from(1), 1).now_or_never().is_none());
-        assert!(bodies.whole(from(2), half).now_or_never().is_some());
-        drop(one);
-        assert!(bodies.whole(from(1), half).now_or_never().is_some());
+        let announced = |from, length| {
+            let begun = turns.open_bodies.begin(from).now_or_never()?;
+            begun.announced(from, length).now_or_never()
+        };
+        let one = announced(from(1), half).unwrap();
+        let _two = announced(from(1), half).unwrap();
+        assert!(announced(from(1), BODY_UNIT + 1).is_none());
         assert!(
-            bodies.whole(from(3), usize::MAX).now_or_never().is_some(),
-            "as long as may be"
+            announced(from(1), BODY_UNIT).is_some(),
+            "the short ones are another share"
         );
+        assert!(announced(from(2), half).is_some());
+        drop(one);
+        assert!(announced(from(1), half).is_some());
+    }
+
+    fn from(last: u8) -> AddressPrefix {
+        AddressPrefix::pooled_together([192, 0, 2, last].into())
     }
 }

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use sottovoce_proto::v1::CountPrekeysRequest;
 use sottovoce_server::MAX_MAILBOX_REQUEST_LEN;
+use tokio_stream::StreamExt;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::common::h2::{DATA, END_HEADERS, Frames, HEADERS, call_headers};
-use crate::common::{Clients, Device, TestServer, half_open, hold_the_write_lock, reason, with_token};
+use crate::common::{
+    Clients, Device, TestServer, half_open, hold_the_write_lock, reason, streamed, with_token,
+};
 
 const SEND: &str = "/sottovoce.v1.MailboxService/Send";
 const REGISTER: &str = "/sottovoce.v1.AccountService/Register";
@@ -23,6 +26,16 @@ async fn is_answered(clients: &Clients, token: &str, within: Duration) -> bool {
     let request = with_token(token, CountPrekeysRequest {});
     let mut prekeys = clients.prekeys.clone();
     match tokio::time::timeout(within, prekeys.count_prekeys(request)).await {
+        Ok(answer) => answer.map(|_| true).unwrap(),
+        Err(_) => false,
+    }
+}
+
+/// Whether a long message is taken within this long. Nobody's message is refused for being sent again.
+async fn is_taken(clients: &Clients, token: &str, to: &Device, within: Duration) -> bool {
+    let request = with_token(token, Device::letter(to, 1, &[7; 100_000]));
+    let mut mailbox = clients.mailbox.clone();
+    match tokio::time::timeout(within, mailbox.send(request)).await {
         Ok(answer) => answer.map(|_| true).unwrap(),
         Err(_) => false,
     }
@@ -90,22 +103,83 @@ async fn trickle(server: &TestServer, token: &str, calls: usize) -> AbortOnDropH
 }
 
 #[tokio::test]
-async fn an_account_that_sends_slowly_keeps_only_itself_waiting() {
+async fn an_account_that_sends_slowly_keeps_only_its_own_long_calls_waiting() {
     let server = TestServer::start_limited(|limits| {
         limits.max_calls = 4;
         limits.max_calls_per_account = 2;
+        limits.body_timeout = Duration::from_secs(30);
         limits.request_timeout = Duration::from_secs(30);
     })
     .await;
     let clients = server.connect().await;
-    let mallory = Device::named("mallory").join(&clients).await;
-    let alice = Device::named("alice").join(&clients).await;
-    let trickling = trickle(&server, &mallory, 20).await;
+    let (alice, mallory) = (Device::named("alice"), Device::named("mallory"));
+    let alices = alice.join(&clients).await;
+    let mallorys = mallory.join(&clients).await;
+    let trickling = trickle(&server, &mallorys, 20).await;
     tokio::time::sleep(SETTLED).await;
-    assert!(is_answered(&clients, &alice, SOON).await);
-    assert!(!is_answered(&clients, &mallory, SETTLED).await);
+    assert!(is_taken(&clients, &alices, &mallory, SOON).await);
+    assert!(!is_taken(&clients, &mallorys, &alice, SETTLED).await);
+    for token in [&alices, &mallorys] {
+        assert!(is_answered(&clients, token, SOON).await);
+    }
     drop(trickling);
-    assert!(is_answered(&clients, &mallory, SOON).await);
+    assert!(is_taken(&clients, &mallorys, &alice, SOON).await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_many_accounts_announce_and_do_not_send_keeps_nobody_waiting() {
+    let server = TestServer::start_limited(|limits| {
+        limits.max_calls = 4;
+        limits.max_calls_per_account = 1;
+        limits.body_timeout = Duration::from_secs(30);
+        limits.request_timeout = Duration::from_secs(30);
+    })
+    .await;
+    let clients = server.connect().await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let token = alice.join(&clients).await;
+    bob.join(&clients).await;
+    // Between them as much as the server holds, and twice that.
+    let mut trickling = Vec::new();
+    for name in [
+        "eve", "mallory", "oscar", "peggy", "sybil", "trudy", "victor", "wendy",
+    ] {
+        let theirs = Device::named(name).join(&clients).await;
+        trickling.push(trickle(&server, &theirs, 2).await);
+    }
+    tokio::time::sleep(SETTLED).await;
+    assert!(is_answered(&clients, &token, SOON).await);
+    assert!(is_taken(&clients, &token, &bob, SOON).await);
+    assert!(
+        trickling.iter().all(|call| !call.is_finished()),
+        "they are held still"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_cut_though_it_never_pauses() {
+    let server = TestServer::start_limited(|limits| {
+        limits.body_timeout = 2 * SETTLED;
+        limits.request_timeout = Duration::from_secs(300);
+    })
+    .await;
+    let clients = server.connect().await;
+    let token = Device::named("alice").join(&clients).await;
+    for (path, token) in [(SEND, Some(token.as_str())), (REGISTER, None)] {
+        let length = 8_000_u32.to_be_bytes();
+        let head = [&[0], length.as_slice()].concat();
+        let bytes = tokio_stream::iter(std::iter::repeat(vec![0])).then(|byte| async move {
+            tokio::time::sleep(SETTLED / 10).await;
+            byte
+        });
+        let body = tokio_stream::iter([head]).chain(bytes);
+        let call = streamed(&clients.channel, path, token, body);
+        let status = tokio::time::timeout(Duration::from_secs(60), call).await;
+        let status = status.expect("it is cut").unwrap().unwrap_err();
+        assert_eq!(reason(&status), "DEADLINE_EXCEEDED");
+    }
     server.stop().await;
 }
 

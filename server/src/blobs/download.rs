@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use prost::bytes::Bytes;
 use sottovoce_proto::v1::{DownloadBlobResponse, ErrorReason};
@@ -18,6 +17,7 @@ use tonic::Status;
 
 use super::storage::Storage;
 use crate::limits::{Limits, MAX_PIECE_LEN};
+use crate::pace::{Pace, TooSlow};
 use crate::peer::Peer;
 use crate::prefix::AddressPrefix;
 use crate::refusal::Refusal;
@@ -38,7 +38,7 @@ pub(crate) struct Downloads {
     shares: Shares,
     per_address: usize,
     proxies: Vec<AddressPrefix>,
-    patience: Duration,
+    pace: Pace,
 }
 
 /// As many downloads run as may, of all or to that address.
@@ -59,7 +59,7 @@ impl Downloads {
             shares: Shares::default(),
             per_address: limits.max_downloads_per_address,
             proxies: proxies.to_vec(),
-            patience: limits.download_patience,
+            pace: Pace::new(limits.download_patience, limits.min_download_rate),
         }
     }
 
@@ -78,7 +78,7 @@ impl Downloads {
             storage: storage.clone(),
             blob,
             pieces: sender,
-            patience: self.patience,
+            pace: self.pace,
             _room: room,
         };
         tokio::spawn(async move {
@@ -128,7 +128,7 @@ struct Sending {
     storage: Storage,
     blob: StoredBlob,
     pieces: mpsc::Sender<DownloadBlobResponse>,
-    patience: Duration,
+    pace: Pace,
     _room: Room,
 }
 
@@ -139,7 +139,7 @@ struct Room {
 }
 
 impl Sending {
-    async fn run(self, range: Range<u64>) -> Result<(), Refusal> {
+    async fn run(mut self, range: Range<u64>) -> Result<(), Refusal> {
         let mut at = range.start;
         // Said even when there is nothing else to say.
         let mut first = true;
@@ -178,12 +178,16 @@ impl Sending {
             })
     }
 
-    async fn say(&self, piece: DownloadBlobResponse) -> Result<(), Refusal> {
-        match tokio::time::timeout(self.patience, self.pieces.send(piece)).await {
-            Ok(Ok(())) => Ok(()),
+    async fn say(&mut self, piece: DownloadBlobResponse) -> Result<(), Refusal> {
+        let length = piece.data.len();
+        match self.pace.wait(self.pieces.send(piece)).await {
+            Ok(Ok(())) => {
+                self.pace.moved(length);
+                Ok(())
+            }
             // Nobody is left to hear this.
             Ok(Err(_)) => Err(Refusal::because(ErrorReason::Unspecified)),
-            Err(_) => Err(Refusal::because(ErrorReason::DeadlineExceeded)),
+            Err(TooSlow) => Err(Refusal::because(ErrorReason::DeadlineExceeded)),
         }
     }
 }

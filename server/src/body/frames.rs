@@ -21,6 +21,8 @@ use crate::refusal::Refusal;
 pub(crate) struct Frames {
     body: Body,
     bounds: Bounds,
+    /// How long nothing more of a message may come that is begun.
+    patience: Duration,
     bytes: BytesMut,
     /// While a message is begun: when its next piece must have come.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -31,7 +33,8 @@ impl Frames {
     pub(crate) fn new(body: Body, call: &Call, patience: Duration) -> Self {
         Self {
             body,
-            bounds: Bounds::of(call, patience),
+            bounds: Bounds::of(call),
+            patience,
             bytes: BytesMut::new(),
             deadline: None,
             ended: false,
@@ -86,7 +89,7 @@ impl Frames {
                 },
                 Poll::Pending if self.bytes.is_empty() => return Poll::Pending,
                 Poll::Pending => {
-                    let patience = self.bounds.patience;
+                    let patience = self.patience;
                     let deadline = self
                         .deadline
                         .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));

@@ -1,6 +1,6 @@
 //! Limits under a flood: the real rates, bodies and turns on a simulated network, with people who ask now and
-//! then beside two accounts that do all they can to have the server to themselves: one asks all the time, one
-//! never finishes asking.
+//! then beside three accounts that do all they can to have the server to themselves: one asks all the time, two
+//! never finish asking, and have announced between them as much as the server holds.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,6 +19,7 @@ use super::random::Random;
 use crate::auth::Origin;
 use crate::calls::Call;
 use crate::limits::{BODY_UNIT, Limits, MAX_MAILBOX_REQUEST_LEN};
+use crate::pace::Pace;
 use crate::rates::{Rate, RateLimits, Rates};
 use crate::store::{Caller, Grounds};
 use crate::turns::Turns;
@@ -52,6 +53,8 @@ const MALLORYS: i64 = 100;
 const MALLORYS_DEVICES: std::ops::Range<u8> = 100..104;
 const TRUDYS: i64 = 200;
 const TRUDYS_DEVICES: std::ops::Range<u8> = 200..204;
+const WALTERS: i64 = 210;
+const WALTERS_DEVICES: std::ops::Range<u8> = 210..214;
 
 /// What each of these does at a time.
 const CONNECTIONS: usize = 8;
@@ -94,9 +97,11 @@ fn run(seed: u64) {
         let mallory = caller(device, MALLORYS);
         sim.host(format!("mallory-{device}"), move || flood(mallory.clone()));
     }
-    for device in TRUDYS_DEVICES {
-        let trudy = caller(device, TRUDYS);
-        sim.host(format!("trudy-{device}"), move || trickle(trudy.clone()));
+    for (account, devices) in [(TRUDYS, TRUDYS_DEVICES), (WALTERS, WALTERS_DEVICES)] {
+        for device in devices {
+            let trickling = caller(device, account);
+            sim.host(format!("trickling-{device}"), move || trickle(trickling.clone()));
+        }
     }
     sim.run().unwrap();
     let answered = answered.lock().unwrap();
@@ -168,20 +173,24 @@ impl Node {
         if self.rates.call_of_device(send, caller.device).is_err() {
             return connection.write_all(&[RATE_LIMITED]).await;
         }
-        let length = {
-            let _beginning = self.turns.bodies.begin(caller.account).await;
-            connection.read_u32().await? as usize
-        };
-        let _held = self.turns.bodies.whole(caller.account, length).await;
-        let mut rest = length;
-        let mut piece = [0; 1024];
-        while rest > 0 {
-            let most = rest.min(piece.len());
-            rest -= match connection.read(&mut piece[..most]).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => read,
-            };
+        let held = self.turns.bodies.begin(caller.account).await;
+        let length = connection.read_u32().await? as usize;
+        let mut held = held.announced(caller.account, length).await;
+        let limits = Limits::default();
+        let mut pace = Pace::new(limits.body_timeout, limits.min_body_rate);
+        let (mut had, mut piece) = (0, [0; 1024]);
+        while had < length {
+            let most = (length - had).min(piece.len());
+            let read = pace.wait(connection.read(&mut piece[..most])).await;
+            let read = read.map_err(io::Error::other)??;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            pace.moved(read);
+            had += read;
+            held.take_in(had).await;
         }
+        held.whole().await;
         let _turn = self.turns.of_device(&caller).await;
         let work = self.random.lock().unwrap().millis(5..60);
         tokio::time::sleep(work).await;

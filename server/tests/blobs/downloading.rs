@@ -89,6 +89,46 @@ async fn a_slow_client_gets_everything() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_less_than_the_rate_is_cut_and_goes_on_where_it_was() {
+    let server = TestServer::start_limited(|limits| {
+        limits.download_patience = Duration::from_secs(1);
+        limits.min_download_rate = 64 * MIB as u64;
+    })
+    .await;
+    let clients = server.connect().await;
+    let alice = Person::join(&clients, "alice").await;
+    let whole = content(8 * MIB, 6);
+    let blob = alice.put(1, &whole).await.unwrap();
+    let mut read = Vec::new();
+    let mut cuts = 0;
+    while read.len() < whole.len() {
+        let request = DownloadBlobRequest {
+            blob_id: blob.clone(),
+            offset: read.len() as u64,
+            length: 0,
+        };
+        let mut blobs = BlobServiceClient::new(clients.channel.clone());
+        let mut pieces = blobs.download_blob(request).await.unwrap().into_inner();
+        loop {
+            match pieces.message().await {
+                Ok(Some(piece)) => read.extend_from_slice(&piece.data),
+                Ok(None) => break,
+                Err(status) => {
+                    assert_eq!(reason(&status), "DEADLINE_EXCEEDED");
+                    cuts += 1;
+                    break;
+                }
+            }
+            // Never as long as the patience.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(read == whole[..read.len()]);
+    }
+    assert!(cuts > 0, "it was never cut");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn so_many_downloads_run_and_no_more() {
     let server = TestServer::start_limited(|limits| limits.max_downloads = 2).await;
     let clients = server.connect().await;

@@ -14,7 +14,7 @@ pub(crate) use database::{
 };
 pub(crate) use device::{Device, statement};
 pub(crate) use program::{Program, database_variable};
-pub(crate) use raw::{call, half_open, last_word, unfinished};
+pub(crate) use raw::{call, half_open, last_word, streamed, unfinished};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

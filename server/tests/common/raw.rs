@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use prost::bytes::{Buf, BufMut};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_stream::StreamExt;
+use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
@@ -57,7 +57,22 @@ pub(crate) fn half_open(
     token: Option<&str>,
     body: Option<Vec<u8>>,
 ) -> AbortOnDropHandle<Result<(), Status>> {
-    let mut request = Request::new(tokio_stream::iter(body).chain(tokio_stream::pending()));
+    streamed(
+        channel,
+        path,
+        token,
+        tokio_stream::iter(body).chain(tokio_stream::pending()),
+    )
+}
+
+/// Begins a call whose body comes in these pieces, when they come. Ends when dropped.
+pub(crate) fn streamed(
+    channel: &Channel,
+    path: &'static str,
+    token: Option<&str>,
+    body: impl Stream<Item = Vec<u8>> + Send + 'static,
+) -> AbortOnDropHandle<Result<(), Status>> {
+    let mut request = Request::new(body);
     if let Some(token) = token {
         let authorization = format!("Bearer {token}").parse().unwrap();
         request.metadata_mut().insert("authorization", authorization);
