@@ -145,14 +145,8 @@ impl Caller {
         Ok(self.transport.begin_authentication(id).await?)
     }
 
-    pub(crate) async fn delete_account(
-        &self,
-        signed: v1::CompleteAuthenticationRequest,
-    ) -> Result<(), ClientError> {
-        let request = self.request(v1::DeleteAccountRequest {
-            challenge: signed.challenge,
-        });
-        answer(self.accounts().delete_account(request)).await?;
+    pub(crate) async fn delete_account(&self, signed: v1::DeleteAccountRequest) -> Result<(), ClientError> {
+        answer(self.accounts().delete_account(self.request(signed))).await?;
         Ok(())
     }
 

@@ -113,7 +113,9 @@ impl Client {
     pub async fn delete_account(self) -> Result<(), ClientError> {
         let caller = self.caller().await?;
         let challenge = caller.challenge(self.device_id()).await?;
-        let signed = self.ask(|reply| Command::Sign(challenge, reply)).await??;
+        let signed = self
+            .ask(|reply| Command::SignDeletion(challenge, reply))
+            .await??;
         caller.delete_account(signed).await?;
         self.ask(Command::Forget).await
     }

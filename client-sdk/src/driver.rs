@@ -46,9 +46,9 @@ pub(crate) enum Command {
     Members(ChannelId, oneshot::Sender<Vec<(Address, Role)>>),
     /// What recovering the account takes; nothing on a device without the account's secret.
     Material(oneshot::Sender<Option<AccountMaterial>>),
-    Sign(
+    SignDeletion(
         v1::BeginAuthenticationResponse,
-        oneshot::Sender<Result<v1::CompleteAuthenticationRequest, ClientError>>,
+        oneshot::Sender<Result<v1::DeleteAccountRequest, ClientError>>,
     ),
     /// Erase everything, and stop.
     Forget(oneshot::Sender<()>),
@@ -182,8 +182,8 @@ impl Driver {
             Command::Material(reply) => {
                 let _ = reply.send(self.engine.material());
             }
-            Command::Sign(challenge, reply) => {
-                let signed = self.engine.sign_challenge(&challenge);
+            Command::SignDeletion(challenge, reply) => {
+                let signed = self.engine.sign_deletion(&challenge);
                 let _ = reply.send(signed.map_err(ClientError::Input));
             }
             Command::Caller(reply) => {

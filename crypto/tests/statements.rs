@@ -10,8 +10,8 @@ mod common;
 
 use common::{NOW, rng};
 use sottovoce_crypto::statements::{
-    Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, ManifestDevice, ServerName, Signed,
-    SignedPrekey, Statement, StatementError, X25519Key,
+    AccountDeletion, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, ManifestDevice,
+    ServerName, Signed, SignedPrekey, Statement, StatementError, X25519Key,
 };
 use sottovoce_crypto::{AccountKeyPair, IdentityKeyPair};
 
@@ -72,6 +72,10 @@ fn challenge() -> AuthChallenge {
     }
 }
 
+fn deletion() -> AccountDeletion {
+    AccountDeletion(challenge())
+}
+
 #[test]
 fn statements_have_these_bytes() {
     let keys = keys();
@@ -119,6 +123,15 @@ fn statements_have_these_bytes() {
         &now,
     ];
     assert_eq!(signed.statement_bytes(), expected.concat());
+
+    let signed = keys.identity.sign_deletion(deletion()).unwrap();
+    let expected: &[&[u8]] = &[
+        b"Sottovoce-v1\x07\x02\x07b.c:443",
+        &[0xa1; 16],
+        &[3, 1, 2, 3],
+        &now,
+    ];
+    assert_eq!(signed.statement_bytes(), expected.concat());
 }
 
 /// Every shorter, longer and differently headed form of a statement is refused.
@@ -158,11 +171,20 @@ fn a_statement_of_any_other_form_is_refused() {
     check_strict(&keys.identity.sign_binding(binding(&keys)).unwrap());
     check_strict(&keys.identity.sign_prekey(prekey()).unwrap());
     check_strict(&keys.identity.sign_challenge(challenge()).unwrap());
+    check_strict(&keys.identity.sign_deletion(deletion()).unwrap());
 }
 
 #[test]
 fn a_statement_serves_one_purpose() {
     let keys = keys();
+    let entering = keys.identity.sign_challenge(challenge()).unwrap();
+    let deleting = keys.identity.sign_deletion(deletion()).unwrap();
+    let (bytes, signature) = (entering.statement_bytes(), entering.signature_bytes());
+    let refused = Signed::<AccountDeletion>::from_parts(bytes, signature).unwrap_err();
+    assert_eq!(refused, StatementError::Header);
+    let (bytes, signature) = (deleting.statement_bytes(), deleting.signature_bytes());
+    let refused = Signed::<AuthChallenge>::from_parts(bytes, signature).unwrap_err();
+    assert_eq!(refused, StatementError::Header);
     let signed = keys.identity.sign_prekey(prekey()).unwrap();
     let (bytes, signature) = (signed.statement_bytes(), signed.signature_bytes());
     let header = StatementError::Header;

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sottovoce_crypto::statements::{
-    Address, AuthChallenge, DeviceBinding, DeviceManifest, KemPrekey, Signed, SignedPrekey, Statement,
+    AccountDeletion, Address, AuthChallenge, DeviceBinding, DeviceManifest, KemPrekey, Signed, SignedPrekey,
+    Statement,
 };
 use sottovoce_crypto::{
     AccessKey, KemPrekeyPair, OneTimePrekeyPair, Session, SessionMessage, SignedPrekeyPair, StorageKey,
@@ -53,6 +54,7 @@ pub fn statement(data: &[u8]) {
     check::<DeviceBinding>(data);
     check::<SignedPrekey>(data);
     check::<AuthChallenge>(data);
+    check::<AccountDeletion>(data);
     check::<KemPrekey>(data);
 }
 

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 
 use sottovoce_crypto::statements::{
-    AuthChallenge, DeviceBinding, DeviceManifest, KemPrekey, Roster, RosterEntry, RosterInvitation, Signed,
-    SignedPrekey,
+    AccountDeletion, AuthChallenge, DeviceBinding, DeviceManifest, KemPrekey, Roster, RosterEntry,
+    RosterInvitation, Signed, SignedPrekey,
 };
 use sottovoce_crypto::{
     AttachmentPointer, KemPrekeyPair, LinkingOffer, OneTimePrekeyPair, PendingLink, ReceivingSenderKey,
@@ -107,6 +107,7 @@ fn the_seeds_of_statement_hold() {
             || Signed::<DeviceBinding>::from_parts(seed, &signature).is_ok()
             || Signed::<SignedPrekey>::from_parts(seed, &signature).is_ok()
             || Signed::<AuthChallenge>::from_parts(seed, &signature).is_ok()
+            || Signed::<AccountDeletion>::from_parts(seed, &signature).is_ok()
             || Signed::<KemPrekey>::from_parts(seed, &signature).is_ok()
     });
 }

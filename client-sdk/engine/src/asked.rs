@@ -1,7 +1,9 @@
 //! What may be asked of an engine, without anything changing.
 
 use sottovoce_crypto::AccountMaterial;
-use sottovoce_crypto::statements::{AccountKey, Address, AuthChallenge, ChannelId, DeviceId, Roster};
+use sottovoce_crypto::statements::{
+    AccountDeletion, AccountKey, Address, AuthChallenge, ChannelId, DeviceId, Roster,
+};
 use sottovoce_proto::v1;
 
 use crate::engine::Engine;
@@ -92,19 +94,40 @@ impl Engine {
         &self,
         challenge: &v1::BeginAuthenticationResponse,
     ) -> Result<v1::CompleteAuthenticationRequest, InputError> {
-        let statement = AuthChallenge {
+        let signed = self
+            .own
+            .identity
+            .sign_challenge(self.answer(challenge)?)
+            .map_err(|_| InputError::Challenge)?;
+        Ok(v1::CompleteAuthenticationRequest {
+            challenge: Some(wire::from_signed(&signed)),
+        })
+    }
+
+    /// Signs the deletion of this device's account, in answer to the server's challenge. It lets nobody in.
+    ///
+    /// # Errors
+    /// [`InputError::Challenge`] when the nonce is not one a challenge may hold.
+    pub fn sign_deletion(
+        &self,
+        challenge: &v1::BeginAuthenticationResponse,
+    ) -> Result<v1::DeleteAccountRequest, InputError> {
+        let signed = self
+            .own
+            .identity
+            .sign_deletion(AccountDeletion(self.answer(challenge)?))
+            .map_err(|_| InputError::Challenge)?;
+        Ok(v1::DeleteAccountRequest {
+            deletion: Some(wire::from_signed(&signed)),
+        })
+    }
+
+    fn answer(&self, challenge: &v1::BeginAuthenticationResponse) -> Result<AuthChallenge, InputError> {
+        Ok(AuthChallenge {
             server: self.own.server().ok_or(InputError::Internal)?,
             device_id: self.own.party.device_id,
             nonce: challenge.nonce.clone(),
             expires_at_ms: challenge.expires_at_ms,
-        };
-        let signed = self
-            .own
-            .identity
-            .sign_challenge(statement)
-            .map_err(|_| InputError::Challenge)?;
-        Ok(v1::CompleteAuthenticationRequest {
-            challenge: Some(wire::from_signed(&signed)),
         })
     }
 

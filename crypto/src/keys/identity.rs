@@ -5,8 +5,8 @@ use alloc::boxed::Box;
 use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use sottovoce_statements::{
-    AuthChallenge, DeviceBinding, EntrySigner, IdentityKey, KemPrekey, KeyError, ROSTER_SALT_LEN,
-    RosterEntry, Signed, SignedPrekey, Statement, StatementError,
+    AccountDeletion, AuthChallenge, DeviceBinding, EntrySigner, IdentityKey, KemPrekey, KeyError,
+    ROSTER_SALT_LEN, RosterEntry, Signed, SignedPrekey, Statement, StatementError,
 };
 use zeroize::Zeroizing;
 
@@ -84,6 +84,17 @@ impl IdentityKeyPair {
     /// [`StatementError`] when a field is out of range.
     pub fn sign_challenge(&self, challenge: AuthChallenge) -> Result<Signed<AuthChallenge>, StatementError> {
         self.sign(challenge)
+    }
+
+    /// Signs the deletion of this device's account.
+    ///
+    /// # Errors
+    /// [`StatementError`] when a field is out of range.
+    pub fn sign_deletion(
+        &self,
+        deletion: AccountDeletion,
+    ) -> Result<Signed<AccountDeletion>, StatementError> {
+        self.sign(deletion)
     }
 
     /// Signs an entry of a channel's roster, as [`Roster::next_entry`](sottovoce_statements::Roster::next_entry)

@@ -1,4 +1,5 @@
-//! The auth challenge: what a device signs to show a server that it is there, now, and means that server.
+//! What a device signs to show a server that it is there, now, and means that server: the auth challenge to sign
+//! in, and, with the same fields under a purpose of its own, the deletion of its account.
 
 use alloc::vec::Vec;
 
@@ -47,6 +48,36 @@ impl Statement for AuthChallenge {
             nonce: nonce.to_vec(),
             expires_at_ms: reader.u64()?,
         })
+    }
+}
+
+/// The deletion of an account, ordered by one of its devices in answer to a challenge, once. What was signed to
+/// sign in deletes nothing, and what was signed to delete lets nobody in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountDeletion(pub AuthChallenge);
+
+impl Statement for AccountDeletion {
+    type Signer = IdentityKey;
+    const PURPOSE: Purpose = Purpose::AccountDeletion;
+
+    fn encode_body(&self, writer: &mut Writer) -> Result<(), StatementError> {
+        self.0.encode_body(writer)
+    }
+
+    fn decode_body(reader: &mut Reader<'_>) -> Result<Self, StatementError> {
+        AuthChallenge::decode_body(reader).map(Self)
+    }
+}
+
+impl AsRef<AuthChallenge> for AuthChallenge {
+    fn as_ref(&self) -> &AuthChallenge {
+        self
+    }
+}
+
+impl AsRef<AuthChallenge> for AccountDeletion {
+    fn as_ref(&self) -> &AuthChallenge {
+        &self.0
     }
 }
 

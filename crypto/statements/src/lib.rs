@@ -48,7 +48,7 @@ mod signed;
 pub use access_key::{AccessKeyHash, AccessKeyHashError};
 pub use address::{Address, AddressError, DeviceId, MAX_NAME_LEN, MAX_SERVER_NAME_LEN, ServerName};
 pub use binding::DeviceBinding;
-pub use challenge::{AuthChallenge, MAX_NONCE_LEN};
+pub use challenge::{AccountDeletion, AuthChallenge, MAX_NONCE_LEN};
 pub use kem_key::MlKemKey;
 pub use kem_prekey::{KemPrekey, KemPrekeyRole};
 pub use keys::{AccountKey, IdentityKey, KeyError, SigningKeyKind, X25519Key};

@@ -39,6 +39,8 @@ pub enum Purpose {
     KemPrekey = 0x05,
     /// [`RosterEntry`](crate::RosterEntry), by a device identity key.
     RosterEntry = 0x06,
+    /// [`AccountDeletion`](crate::AccountDeletion), by a device identity key.
+    AccountDeletion = 0x07,
 }
 
 /// Something that can be signed: a purpose, a kind of signer and a body with one encoding.

@@ -10,9 +10,9 @@
 use ed25519_dalek::{Signer, SigningKey};
 use proptest::prelude::*;
 use sottovoce_statements::{
-    AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, MAX_DEVICES,
-    MAX_STATEMENT_LEN, ManifestDevice, ServerName, Signed, SignedPrekey, Statement, StatementError,
-    X25519Key,
+    AccountDeletion, AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest,
+    IdentityKey, MAX_DEVICES, MAX_STATEMENT_LEN, ManifestDevice, ServerName, Signed, SignedPrekey, Statement,
+    StatementError, X25519Key,
 };
 
 fn signer(seed: u8) -> SigningKey {
@@ -126,6 +126,7 @@ fn no_bit_of_a_statement_can_change() {
     holds_for(&binding(), &identity(2), 2);
     holds_for(&prekey(), &identity(2), 2);
     holds_for(&challenge(), &identity(2), 2);
+    holds_for(&AccountDeletion(challenge()), &identity(2), 2);
 }
 
 #[test]
@@ -145,6 +146,20 @@ fn a_statement_serves_its_own_purpose_only() {
         Signed::<AuthChallenge>::from_parts(bytes, signature).expect_err("a binding"),
         wrong
     );
+}
+
+#[test]
+fn signing_in_and_deleting_are_two_purposes_of_one_challenge() {
+    let (entering, deleting) = (sign(challenge(), 2), sign(AccountDeletion(challenge()), 2));
+    let (bytes, signature) = (entering.statement_bytes(), entering.signature_bytes());
+    let refused = Signed::<AccountDeletion>::from_parts(bytes, signature);
+    assert_eq!(refused.expect_err("it lets in"), StatementError::Header);
+    let (bytes, signature) = (deleting.statement_bytes(), deleting.signature_bytes());
+    let refused = Signed::<AuthChallenge>::from_parts(bytes, signature);
+    assert_eq!(refused.expect_err("it deletes"), StatementError::Header);
+    // Nor does the signature serve for the bytes of the other.
+    let forged = Signed::<AuthChallenge>::from_parts(entering.statement_bytes(), signature);
+    assert!(forged.expect("its form is good").verify(&identity(2)).is_err());
 }
 
 #[test]
@@ -238,6 +253,11 @@ fn the_bytes_are_these() {
     let server = hex(b"chat.example");
     let expected = format!("{header}04020c{server}{id}28{}000001a3185c5000", "03".repeat(40));
     assert_eq!(hex(sign(challenge(), 2).statement_bytes()), expected);
+    let expected = format!("{header}07020c{server}{id}28{}000001a3185c5000", "03".repeat(40));
+    assert_eq!(
+        hex(sign(AccountDeletion(challenge()), 2).statement_bytes()),
+        expected
+    );
 }
 
 /// Bytes that parse can only be the bytes that would have been written.
@@ -252,7 +272,7 @@ fn is_canonical<S: Statement + Clone>(bytes: &[u8]) -> bool {
 proptest! {
     #[test]
     fn whatever_parses_has_one_encoding(
-        which in 0..4usize,
+        which in 0..5usize,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         tail in prop::collection::vec(any::<u8>(), 0..3),
     ) {
@@ -260,7 +280,8 @@ proptest! {
             0 => sign(manifest(&[(1, 2), (2, 3)]), 1).statement_bytes().to_vec(),
             1 => sign(binding(), 2).statement_bytes().to_vec(),
             2 => sign(prekey(), 2).statement_bytes().to_vec(),
-            _ => sign(challenge(), 2).statement_bytes().to_vec(),
+            3 => sign(challenge(), 2).statement_bytes().to_vec(),
+            _ => sign(AccountDeletion(challenge()), 2).statement_bytes().to_vec(),
         };
         for (position, value) in changes {
             let position = position.index(bytes.len());
@@ -271,5 +292,6 @@ proptest! {
         prop_assert!(is_canonical::<DeviceBinding>(&bytes));
         prop_assert!(is_canonical::<SignedPrekey>(&bytes));
         prop_assert!(is_canonical::<AuthChallenge>(&bytes));
+        prop_assert!(is_canonical::<AccountDeletion>(&bytes));
     }
 }

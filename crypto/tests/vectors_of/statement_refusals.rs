@@ -177,6 +177,12 @@ pub(crate) fn refused(signers: &Signers, statements: &Value) -> Value {
         "a challenge of a port with a leading zero",
         &put(14 + 1 + 12, b"0"),
     );
+    for (of, reason, kind) in [
+        (6, "a sign-in taken for a deletion", "account deletion"),
+        (7, "a deletion taken for a sign-in", "auth challenge"),
+    ] {
+        add(of, reason, &|form| form["kind"] = kind.into());
+    }
     add(0, "a statement of 1537 bytes", &|form| {
         resign(form, &|statement| statement.resize(1_537, 0))
     });

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use sottovoce_crypto::IdentityKeyPair;
 use sottovoce_crypto::statements::{
-    AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, KemPrekey, KemPrekeyRole, ManifestDevice,
-    ServerName, Signed, SignedPrekey, SigningKeyKind, Statement, Verified,
+    AccountDeletion, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, KemPrekey, KemPrekeyRole,
+    ManifestDevice, ServerName, Signed, SignedPrekey, SigningKeyKind, Statement, Verified,
 };
 
 use super::draws::Draws;
@@ -73,7 +73,12 @@ fn statements(signers: &Signers) -> Value {
         entry("KEM prekey", alice.last_resort.statement(), identity),
         entry(
             "auth challenge",
-            &alice.identity.sign_challenge(challenge).unwrap(),
+            &alice.identity.sign_challenge(challenge.clone()).unwrap(),
+            identity
+        ),
+        entry(
+            "account deletion",
+            &alice.identity.sign_deletion(AccountDeletion(challenge)).unwrap(),
             identity
         ),
     ])
@@ -176,17 +181,21 @@ pub(crate) fn read(form: &Value) -> Result<(Value, Value), String> {
             });
             (fields, hex(prekey.hash()))
         }),
-        "auth challenge" => verified::<AuthChallenge>(form).map(|challenge| {
-            let fields = json!({
-                "server": challenge.server.as_str(),
-                "device id": hex(challenge.device_id.as_bytes()),
-                "nonce": hex(&challenge.nonce),
-                "expires at, ms": challenge.expires_at_ms,
-            });
-            (fields, hex(challenge.hash()))
-        }),
+        "auth challenge" => verified::<AuthChallenge>(form)
+            .map(|challenge| (challenge_fields(&challenge), hex(challenge.hash()))),
+        "account deletion" => verified::<AccountDeletion>(form)
+            .map(|deletion| (challenge_fields(&deletion.0), hex(deletion.hash()))),
         other => panic!("a statement that nobody knows: {other}"),
     }
+}
+
+fn challenge_fields(challenge: &AuthChallenge) -> Value {
+    json!({
+        "server": challenge.server.as_str(),
+        "device id": hex(challenge.device_id.as_bytes()),
+        "nonce": hex(&challenge.nonce),
+        "expires at, ms": challenge.expires_at_ms,
+    })
 }
 
 fn verified<S: Statement<Signer: ReadKey>>(form: &Value) -> Result<Verified<S>, String> {

@@ -14,7 +14,7 @@ use sottovoce_proto::v1::{
     PutRecoveryBlobResponse, RegisterRequest, RegisterResponse, SetAccessKeyRequest, SetAccessKeyResponse,
     UpdateManifestRequest, UpdateManifestResponse,
 };
-use sottovoce_statements::AuthChallenge;
+use sottovoce_statements::AccountDeletion;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
@@ -103,13 +103,14 @@ impl AccountService for Accounts {
         request: Request<DeleteAccountRequest>,
     ) -> Result<Response<DeleteAccountResponse>, Status> {
         let caller = caller(&request)?;
-        let challenge = fields::signed::<AuthChallenge>(request.get_ref().challenge.as_ref(), "challenge")?;
-        if challenge.claimed().device_id != caller.device {
-            return Err(Refusal::field("challenge").into());
+        let field = "deletion";
+        let deletion = fields::signed::<AccountDeletion>(request.get_ref().deletion.as_ref(), field)?;
+        if deletion.claimed().0.device_id != caller.device {
+            return Err(Refusal::field(field).into());
         }
         let now_ms = now_ms();
         let change = DeleteAccount {
-            challenge: self.0.verify_challenge(challenge, now_ms).await?,
+            deletion: self.0.verify_answer(deletion, field, now_ms).await?,
             retired_until_ms: now_ms.saturating_add(millis(self.0.limits.retired_name_lifetime)),
             fresh_key: random()?,
         };

@@ -9,7 +9,7 @@ use sottovoce_proto::v1::{
     CompleteAuthenticationResponse, ErrorReason, ListSessionsRequest, ListSessionsResponse,
     RefreshTokensRequest, RefreshTokensResponse, RevokeSessionRequest, RevokeSessionResponse, Session,
 };
-use sottovoce_statements::{AuthChallenge, IdentityKey, Signed, Verified};
+use sottovoce_statements::{AuthChallenge, IdentityKey, Signed, Statement, Verified};
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
@@ -49,7 +49,7 @@ impl AuthService for Auth {
         let origin = origin(&request);
         let challenge = fields::signed::<AuthChallenge>(request.get_ref().challenge.as_ref(), "challenge")?;
         let now_ms = now_ms();
-        let challenge = self.0.verify_challenge(challenge, now_ms).await?;
+        let challenge = self.0.verify_answer(challenge, "challenge", now_ms).await?;
         Ok(Response::new(self.0.sign_in(challenge, origin, now_ms).await?))
     }
 
@@ -92,20 +92,26 @@ impl AuthService for Auth {
 }
 
 impl App {
-    /// A challenge that this server made, signed by the device it was made for.
-    pub(super) async fn verify_challenge(
+    /// The answer to a challenge that this server made, whatever it is given for, signed by the device it was
+    /// made for.
+    pub(super) async fn verify_answer<S>(
         &self,
-        challenge: Signed<AuthChallenge>,
+        answer: Signed<S>,
+        field: &'static str,
         now_ms: u64,
-    ) -> Result<Verified<AuthChallenge>, Refusal> {
-        self.challenges.check(challenge.claimed(), now_ms)?;
-        let key = self.store.identity_key(&challenge.claimed().device_id).await?;
+    ) -> Result<Verified<S>, Refusal>
+    where
+        S: Statement<Signer = IdentityKey> + AsRef<AuthChallenge>,
+    {
+        let challenge = answer.claimed().as_ref();
+        self.challenges.check(challenge, now_ms)?;
+        let key = self.store.identity_key(&challenge.device_id).await?;
         let key = key.ok_or_else(|| Refusal::because(ErrorReason::DeviceUnknown))?;
         let key = IdentityKey::from_slice(&key).map_err(|error| {
             tracing::error!(%error, "a stored identity key is damaged");
             Refusal::because(ErrorReason::Internal)
         })?;
-        challenge.verify(&key).map_err(|_| fields::unsigned("challenge"))
+        answer.verify(&key).map_err(|_| fields::unsigned(field))
     }
 
     async fn sign_in(

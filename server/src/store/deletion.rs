@@ -3,7 +3,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use sottovoce_statements::{Address, AuthChallenge, DeviceId, Verified};
+use sottovoce_statements::{AccountDeletion, Address, DeviceId, Verified};
 
 use super::db::{Conn, sql};
 use super::devices::{load_keys, remove_device};
@@ -21,8 +21,8 @@ const KEY_NAME: &str = "retired names";
 
 /// Deletes the account of the device that signed.
 pub(crate) struct DeleteAccount {
-    /// Made by this server, and not expired.
-    pub(crate) challenge: Verified<AuthChallenge>,
+    /// For a challenge made by this server, and not expired.
+    pub(crate) deletion: Verified<AccountDeletion>,
     /// Nobody has the name before then.
     pub(crate) retired_until_ms: u64,
     /// Random, for the case that no name was ever retired here.
@@ -44,8 +44,8 @@ impl Write for DeleteAccount {
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<DeleteRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
         let found: Option<(i64,)> = sql("SELECT account FROM devices WHERE id = $1 AND identity_key = $2")
-            .bind(id(&self.challenge.device_id))
-            .bind(self.challenge.signer().as_bytes().as_slice())
+            .bind(id(&self.deletion.0.device_id))
+            .bind(self.deletion.signer().as_bytes().as_slice())
             .fetch_optional(&mut tx.conn)
             .await?;
         let Some((account,)) = found else {
@@ -59,11 +59,11 @@ impl Write for DeleteAccount {
             .await?;
         let is_there = devices
             .iter()
-            .any(|(device, _)| *device == self.challenge.device_id);
+            .any(|(device, _)| *device == self.deletion.0.device_id);
         let (Some((address,)), true) = (address, is_there) else {
             return refused(DeleteRefusal::DeviceUnknown);
         };
-        if !use_up_challenge(&mut tx.conn, &self.challenge).await? {
+        if !use_up_challenge(&mut tx.conn, &self.deletion.0).await? {
             return refused(DeleteRefusal::ChallengeUsed);
         }
         self.delete(tx, account, devices.into_iter().map(|(device, _)| device))

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use sha2::Digest;
 
 use sottovoce_proto::v1::channel_service_client::ChannelServiceClient;
-use sottovoce_proto::v1::{DeleteAccountRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest};
+use sottovoce_proto::v1::{
+    CompleteAuthenticationRequest, DeleteAccountRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest,
+};
 use sottovoce_proto::v1::{SetAccessKeyRequest, SubscribeRequest};
 use tonic::Status;
 
@@ -16,8 +18,8 @@ use crate::{blobs, channels};
 
 pub(crate) async fn delete(clients: &Clients, token: &str, signer: &Device) -> Result<(), Status> {
     let begun = signer.begin(clients).await;
-    let challenge = Some(statement(signer.challenge(&begun), &signer.identity));
-    let request = with_token(token, DeleteAccountRequest { challenge });
+    let deletion = Some(statement(signer.deletion(&begun), &signer.identity));
+    let request = with_token(token, DeleteAccountRequest { deletion });
     let answer = clients.accounts.clone().delete_account(request).await;
     answer.map(|_| ())
 }
@@ -241,10 +243,10 @@ async fn only_a_fresh_challenge_signed_by_the_calling_device_deletes() {
     bob.register(&clients).await;
     let before = dump(&server.database).await;
     let others = delete(&clients, &token, &bob).await.unwrap_err();
-    assert_eq!(told(&others).2, "challenge");
+    assert_eq!(told(&others).2, "deletion");
     let begun = alice.begin(&clients).await;
     let forged = DeleteAccountRequest {
-        challenge: Some(statement(alice.challenge(&begun), &bob.identity)),
+        deletion: Some(statement(alice.deletion(&begun), &bob.identity)),
     };
     let request = with_token(&token, forged);
     let status = clients
@@ -255,25 +257,33 @@ async fn only_a_fresh_challenge_signed_by_the_calling_device_deletes() {
         .unwrap_err();
     assert_eq!(reason(&status), "SIGNATURE_INVALID");
     assert_eq!(dump(&server.database).await, before);
-    // One that let the device in is used up.
-    let request = sottovoce_proto::v1::CompleteAuthenticationRequest {
-        challenge: Some(statement(alice.challenge(&begun), &alice.identity)),
+    // What was signed to sign in deletes nothing, and the other way round.
+    let entering = Some(statement(alice.challenge(&begun), &alice.identity));
+    let deleting = Some(statement(alice.deletion(&begun), &alice.identity));
+    let enter = async |challenge| {
+        let request = CompleteAuthenticationRequest { challenge };
+        let answer = clients.auth.clone().complete_authentication(request).await;
+        answer.map(|_| ())
     };
-    let challenge = request.challenge.clone();
-    clients
-        .auth
-        .clone()
-        .complete_authentication(request)
-        .await
-        .unwrap();
-    let request = with_token(&token, DeleteAccountRequest { challenge });
-    let status = clients
-        .accounts
-        .clone()
-        .delete_account(request)
-        .await
-        .unwrap_err();
-    assert_eq!(reason(&status), "CHALLENGE_USED");
+    let delete = async |deletion| {
+        let request = with_token(&token, DeleteAccountRequest { deletion });
+        let answer = clients.accounts.clone().delete_account(request).await;
+        answer.map(|_| ())
+    };
+    let refused = delete(entering.clone()).await.unwrap_err();
+    assert_eq!(
+        (reason(&refused), told(&refused).2),
+        ("FIELD_INVALID".into(), "deletion".into())
+    );
+    let refused = enter(deleting.clone()).await.unwrap_err();
+    assert_eq!(
+        (reason(&refused), told(&refused).2),
+        ("FIELD_INVALID".into(), "challenge".into())
+    );
+    assert_eq!(dump(&server.database).await, before);
+    // It is one challenge, answered once.
+    enter(entering).await.unwrap();
+    assert_eq!(reason(&delete(deleting).await.unwrap_err()), "CHALLENGE_USED");
     alice.sign_in(&clients).await;
     server.stop().await;
 }

@@ -154,33 +154,38 @@ async fn bad_deletions_are_refused() {
     let (alice, bob) = (&world.alice, &world.bob);
     let begun = alice.begin(&world.clients).await;
     let bobs = bob.begin(&world.clients).await;
-    let body = |challenge: SignedStatement| {
-        let challenge = Some(challenge);
-        DeleteAccountRequest { challenge }.encode_to_vec()
+    let body = |deletion: SignedStatement| {
+        let deletion = Some(deletion);
+        DeleteAccountRequest { deletion }.encode_to_vec()
     };
-    let mut longer = alice.challenge(&begun);
-    longer.expires_at_ms += 1;
+    let mut longer = alice.deletion(&begun);
+    longer.0.expires_at_ms += 1;
     let rows: Vec<Row<'_>> = vec![
-        ("empty", Vec::new(), invalid("challenge")),
+        ("empty", Vec::new(), invalid("deletion")),
         (
             "no statement",
             body(SignedStatement::default()),
-            invalid("challenge"),
+            invalid("deletion"),
         ),
         (
             "another purpose",
             body(statement(alice.binding(), &alice.identity)),
-            invalid("challenge"),
+            invalid("deletion"),
+        ),
+        (
+            "an answer to sign in",
+            body(statement(alice.challenge(&begun), &alice.identity)),
+            invalid("deletion"),
         ),
         (
             "another device's",
-            body(statement(bob.challenge(&bobs), &bob.identity)),
-            invalid("challenge"),
+            body(statement(bob.deletion(&bobs), &bob.identity)),
+            invalid("deletion"),
         ),
         (
             "signed by another",
-            body(statement(alice.challenge(&begun), &bob.identity)),
-            super::unsigned("challenge"),
+            body(statement(alice.deletion(&begun), &bob.identity)),
+            super::unsigned("deletion"),
         ),
         (
             "not made here",

@@ -7,8 +7,9 @@ use sottovoce_proto::v1::{
     SendRequest, SignedStatement,
 };
 use sottovoce_statements::{
-    AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest, IdentityKey, KemPrekey,
-    KemPrekeyRole, ManifestDevice, MlKemKey, ServerName, Signed, SignedPrekey, Statement, X25519Key,
+    AccountDeletion, AccountKey, Address, AuthChallenge, DeviceBinding, DeviceId, DeviceManifest,
+    IdentityKey, KemPrekey, KemPrekeyRole, ManifestDevice, MlKemKey, ServerName, Signed, SignedPrekey,
+    Statement, X25519Key,
 };
 
 use tonic::Request;
@@ -86,6 +87,10 @@ impl Device {
             nonce: begun.nonce.clone(),
             expires_at_ms: begun.expires_at_ms,
         }
+    }
+
+    pub(crate) fn deletion(&self, begun: &BeginAuthenticationResponse) -> AccountDeletion {
+        AccountDeletion(self.challenge(begun))
     }
 
     pub(crate) fn prekey(&self, prekey_id: u32) -> SignedPrekey {
