@@ -497,3 +497,44 @@ async fn a_device_that_is_shut_out_stays_out_until_it_is_let_in() {
     }
     program.kill().await;
 }
+
+#[tokio::test]
+async fn a_device_that_is_shut_out_while_no_account_has_it_is_out_when_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let (program, _) = start(data, |_| {}).await;
+    let clients = Clients::connect(program.address).await;
+    let phone = Device::named("alice");
+    let laptop = second(&phone, "laptop");
+    let first = register(&clients, &phone).await;
+    let both = following(&first, 2, &[&phone, &laptop]);
+    update(&clients, &both, &[&laptop]).await.unwrap();
+    let mut newest = following(&both, 3, &[&phone]);
+    update(&clients, &newest, &[]).await.unwrap();
+
+    let laptops_id = laptop.id.to_string();
+    let said = done(data, &["device", "block", &laptops_id]).await;
+    assert!(said.contains("No account has this device now"), "{said}");
+    let renamed = Device {
+        id: Device::named("renamed").id,
+        ..laptop.clone()
+    };
+    let mut version = 3;
+    // Under its id and, as the server has seen its key by then, with that under another.
+    for back in [&laptop, &renamed] {
+        version += 1;
+        newest = following(&newest, version, &[&phone, back]);
+        update(&clients, &newest, &[back]).await.unwrap();
+        let shut_out = Some("DEVICE_BLOCKED".to_owned());
+        assert_eq!(turned_away(&clients, back).await, shut_out);
+        version += 1;
+        newest = following(&newest, version, &[&phone]);
+        update(&clients, &newest, &[]).await.unwrap();
+    }
+    // A stranger's device is let in for all that, and so is this one when the operator says so.
+    done(data, &["device", "unblock", &laptops_id]).await;
+    newest = following(&newest, version + 1, &[&phone, &laptop]);
+    update(&clients, &newest, &[&laptop]).await.unwrap();
+    assert_eq!(turned_away(&clients, &laptop).await, None);
+    program.kill().await;
+}

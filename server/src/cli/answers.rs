@@ -8,6 +8,7 @@ use crate::orders::Answer;
 pub(super) fn told(answer: &Answer) -> String {
     match answer {
         Answer::Done => "Done.\n".to_owned(),
+        Answer::Ahead => "No account has this device now: it is shut out from when one does.\n".to_owned(),
         Answer::NotFound | Answer::Refused(_) => String::new(),
         Answer::Invite { number, code } => {
             format!(

@@ -58,6 +58,8 @@ pub(crate) enum Answer {
     Done,
     /// There is no such thing.
     NotFound,
+    /// It is done, and will show when an account has the device.
+    Ahead,
     /// The code of a new invite, shown this once, and its number.
     Invite {
         number: u64,
@@ -139,7 +141,12 @@ async fn obey(store: &Store, order: Order) -> Result<Answer, Refused> {
         }
         Order::ShutOut { device, blocked } => {
             let device = device_id(&device)?;
-            found(store.write(BlockDevice { device, blocked }).await?)
+            let was_there = store.write(BlockDevice { device, blocked }).await?;
+            Ok(match (was_there, blocked) {
+                (true, _) => Answer::Done,
+                (false, true) => Answer::Ahead,
+                (false, false) => Answer::NotFound,
+            })
         }
     }
 }

@@ -19,14 +19,15 @@ pub(crate) struct StoredDevice {
     pub(crate) blocked: bool,
 }
 
-/// Shuts a device out, which ends its sessions, or lets it in again.
+/// Shuts a device out, which ends its sessions, or lets it in again; also one that is on no manifest just now, or
+/// never was.
 pub(crate) struct BlockDevice {
     pub(crate) device: DeviceId,
     pub(crate) blocked: bool,
 }
 
 impl Write for BlockDevice {
-    /// Whether there is such a device, or was one when it was shut out.
+    /// Whether an account has the device just now, or, where it is let in, whether it was shut out.
     type Output = bool;
     type Refusal = Infallible;
 
@@ -40,17 +41,19 @@ impl Write for BlockDevice {
 
 impl BlockDevice {
     async fn shut_out(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
+        // First: whoever brings the device back at this time waits for this, or has brought it.
+        sql("INSERT INTO shut_outs (device) VALUES ($1) ON CONFLICT (device) DO NOTHING")
+            .bind(id(&self.device))
+            .execute(&mut tx.conn)
+            .await?;
         let known = sql("UPDATE devices SET blocked = 1 WHERE id = $1")
             .bind(id(&self.device))
             .execute(&mut tx.conn)
             .await?;
-        if known == 0 {
-            return Ok(false);
-        }
-        sql("INSERT INTO shut_outs (device, identity_key, account) \
-             SELECT id, identity_key, account FROM devices WHERE id = $1 \
-             ON CONFLICT (device) DO UPDATE SET identity_key = excluded.identity_key, \
-             account = excluded.account")
+        sql(
+            "UPDATE shut_outs SET identity_key = devices.identity_key, account = devices.account \
+             FROM devices WHERE devices.id = shut_outs.device AND shut_outs.device = $1",
+        )
         .bind(id(&self.device))
         .execute(&mut tx.conn)
         .await?;
@@ -59,7 +62,7 @@ impl BlockDevice {
             .execute(&mut tx.conn)
             .await?;
         end_streams(tx, self.device);
-        Ok(true)
+        Ok(known > 0)
     }
 
     /// Also one that is on no manifest, or that came back under another id.
@@ -169,6 +172,7 @@ async fn cancel_scheduled_by(conn: &mut Conn<'_>, device: DeviceId) -> Result<()
 }
 
 /// Adds a device in a place of the manifest; shut out, if it was shut out before under its id or with its key.
+/// From then on it is by both.
 pub(super) async fn insert_device(
     conn: &mut Conn<'_>,
     account: i64,
@@ -176,8 +180,8 @@ pub(super) async fn insert_device(
     since_version: u64,
     binding: &Verified<DeviceBinding>,
 ) -> Result<(), sqlx::Error> {
-    let shut_out: Option<(i64,)> =
-        sql("SELECT account FROM shut_outs WHERE device = $1 OR identity_key = $2 LIMIT 1")
+    let shut_out: Option<(Vec<u8>,)> =
+        sql("SELECT device FROM shut_outs WHERE device = $1 OR identity_key = $2 LIMIT 1")
             .bind(id(&binding.device_id))
             .bind(binding.signer().as_bytes().as_slice())
             .fetch_optional(conn)
@@ -196,6 +200,14 @@ pub(super) async fn insert_device(
     .bind(i64::from(shut_out.is_some()))
     .execute(conn)
     .await?;
+    if shut_out.is_some() {
+        sql("UPDATE shut_outs SET identity_key = $2, account = $3 WHERE device = $1 AND account IS NULL")
+            .bind(id(&binding.device_id))
+            .bind(binding.signer().as_bytes().as_slice())
+            .bind(account)
+            .execute(conn)
+            .await?;
+    }
     Ok(())
 }
 

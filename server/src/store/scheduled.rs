@@ -29,7 +29,7 @@ pub(crate) struct ReleaseScheduled {
     pub(crate) now_ms: u64,
 }
 
-/// Takes back what one request scheduled.
+/// Takes back what one request scheduled. Said again to who asks again, as long as the request is remembered.
 pub(crate) struct CancelScheduled {
     pub(crate) sender_device: DeviceId,
     pub(crate) client_message_id: [u8; 16],
@@ -222,7 +222,7 @@ pub(super) async fn hold_mailboxes(
 }
 
 impl Write for CancelScheduled {
-    /// Whether something of it was waiting still.
+    /// Whether something of it was waiting still, or was when it was taken back before.
     type Output = bool;
     type Refusal = Infallible;
 
@@ -246,7 +246,27 @@ impl Write for CancelScheduled {
         for (device, size) in &cancelled {
             uncount(&mut tx.conn, device, *size).await?;
         }
-        Ok(!cancelled.is_empty())
+        if cancelled.is_empty() {
+            return self.was_cancelled(&mut tx.conn).await;
+        }
+        sql("UPDATE receipts SET cancelled = 1 WHERE scope = $1 AND client_message_id = $2")
+            .bind(self.sender_device)
+            .bind(self.client_message_id)
+            .execute(&mut tx.conn)
+            .await?;
+        Ok(true)
+    }
+}
+
+impl CancelScheduled {
+    async fn was_cancelled(&self, conn: &mut Conn<'_>) -> Result<bool, WriteError<Infallible>> {
+        let before: Option<(i64,)> =
+            sql("SELECT cancelled FROM receipts WHERE scope = $1 AND client_message_id = $2")
+                .bind(self.sender_device)
+                .bind(self.client_message_id)
+                .fetch_optional(conn)
+                .await?;
+        Ok(before.is_some_and(|(cancelled,)| cancelled != 0))
     }
 }
 

@@ -135,11 +135,13 @@ impl SignIn {
         &self.challenge.device_id
     }
 
-    /// Locks the device: who revokes it waits, or has done so before.
+    /// Locks the device: who revokes it waits, or has done so before. Who shut it out while another node took it
+    /// on has not seen it there: asked for both, it is out.
     async fn check_device(&self, conn: &mut Conn<'_>) -> Result<(), WriteError<SignInRefusal>> {
         let lock = conn.lock_rows();
         let row: Option<(i64,)> = sql(format!(
-            "SELECT blocked FROM devices WHERE id = $1 AND identity_key = $2{lock}"
+            "SELECT blocked + (SELECT COUNT(*) FROM shut_outs WHERE shut_outs.device = devices.id) \
+             FROM devices WHERE id = $1 AND identity_key = $2{lock}"
         ))
         .bind(id(self.device()))
         .bind(self.challenge.signer().as_bytes().as_slice())

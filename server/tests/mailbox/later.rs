@@ -76,6 +76,23 @@ async fn scheduled_messages_leave_most_of_a_mailbox_to_all_others() {
 }
 
 #[tokio::test]
+async fn a_cancellation_asked_for_again_is_told_the_same() {
+    let p = alice_and_bob(TestServer::start().await).await;
+    let in_an_hour = now_ms() + 3_600_000;
+    let receipt = send(&p, due(&p, 1, in_an_hour)).await.unwrap();
+    send(&p, due(&p, 2, 0)).await.unwrap();
+    for _ in 0..3 {
+        assert!(cancel(&p, 1).await, "it was taken back");
+        assert!(!cancel(&p, 2).await, "it was never waiting");
+        assert!(!cancel(&p, 3).await, "it was never sent");
+    }
+    assert_eq!(counted(&p).await, "1 of 1", "and counted out once");
+    let again = send(&p, due(&p, 1, in_an_hour)).await;
+    assert_eq!(again.unwrap(), receipt, "the id stays used");
+    p.server.stop().await;
+}
+
+#[tokio::test]
 async fn scheduled_bytes_leave_most_of_a_mailbox_to_all_others() {
     let p = alice_and_bob(TestServer::start_limited(|limits| limits.max_mailbox_bytes = 8_000).await).await;
     let later = |n: u64, length: usize| SendRequest {
