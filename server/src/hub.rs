@@ -89,6 +89,13 @@ pub(crate) struct Inbound {
     held: usize,
 }
 
+/// Room for one stream of a device, kept until it sits down or is given up. It displaces nobody.
+#[derive(Debug)]
+pub(crate) struct Place {
+    hub: Hub,
+    device: DeviceId,
+}
+
 /// As many streams are open as the server allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no stream is free")]
@@ -97,6 +104,8 @@ pub(crate) struct HubFull;
 #[derive(Debug, Default)]
 struct Seats {
     taken: HashMap<DeviceId, Taken>,
+    /// How many are about to sit down, of each device. They are calls being answered: few.
+    reserved: HashMap<DeviceId, usize>,
     next: u64,
 }
 
@@ -134,26 +143,33 @@ impl Hub {
         &self.callers
     }
 
-    /// Takes the device's one seat. Whoever sat there learns that it was displaced. `epoch` is which of
-    /// the device's streams it is, where several nodes count them; 0 otherwise. Whoever takes it looks
-    /// after that whether its `grounds` still stand: what ended them before has told nobody here.
-    pub(crate) fn take_seat(&self, device: DeviceId, epoch: i64, grounds: Grounds) -> Result<Seat, HubFull> {
+    /// Room for a stream of the device: what is done to begin one is not done for nothing.
+    pub(crate) fn reserve(&self, device: DeviceId) -> Result<Place, HubFull> {
         let mut seats = lock(&self.seats);
-        if !seats.taken.contains_key(&device) && seats.taken.len() >= self.max_streams {
+        if !seats.has(&device) && seats.used() >= self.max_streams {
             return Err(HubFull);
         }
+        *seats.reserved.entry(device).or_default() += 1;
+        Ok(Place {
+            hub: self.clone(),
+            device,
+        })
+    }
+
+    fn seat(&self, device: DeviceId, epoch: i64, grounds: Grounds) -> Seat {
+        let mut seats = lock(&self.seats);
         let number = seats.next;
         seats.next += 1;
         let inbox = Arc::<Inbox>::default();
         if seats.taken.get(&device).is_some_and(|taken| taken.epoch > epoch) {
             // Two were opened at one time, and the database counted the other as the newer.
             inbox.end(ErrorReason::StreamDisplaced);
-            return Ok(Seat {
+            return Seat {
                 hub: self.clone(),
                 device,
                 number,
                 inbox,
-            });
+            };
         }
         let taken = Taken {
             number,
@@ -164,12 +180,12 @@ impl Hub {
         if let Some(older) = seats.taken.insert(device, taken) {
             older.inbox.end(ErrorReason::StreamDisplaced);
         }
-        Ok(Seat {
+        Seat {
             hub: self.clone(),
             device,
             number,
             inbox,
-        })
+        }
     }
 
     /// Whether a stream of the device is open here just now.
@@ -222,15 +238,6 @@ impl Hub {
                     taken.inbox.end(reason);
                 }
             }
-        }
-    }
-
-    /// Whether the device could take a seat.
-    pub(crate) fn has_room(&self, device: &DeviceId) -> Result<(), HubFull> {
-        let seats = lock(&self.seats);
-        match seats.taken.contains_key(device) || seats.taken.len() < self.max_streams {
-            true => Ok(()),
-            false => Err(HubFull),
         }
     }
 
@@ -294,6 +301,39 @@ impl Hub {
             stuck: taken.inbox.stuck.load(Ordering::Relaxed),
         });
         streams.collect()
+    }
+}
+
+impl Seats {
+    fn has(&self, device: &DeviceId) -> bool {
+        self.taken.contains_key(device) || self.reserved.contains_key(device)
+    }
+
+    /// Devices that have a stream or room for one.
+    fn used(&self) -> usize {
+        let reserved = self.reserved.keys();
+        self.taken.len() + reserved.filter(|device| !self.taken.contains_key(device)).count()
+    }
+}
+
+impl Place {
+    /// Takes the device's one seat. Whoever sat there learns that it was displaced. `epoch` is which of
+    /// the device's streams it is, where several nodes count them; 0 otherwise. Whoever takes it looks
+    /// after that whether its `grounds` still stand: what ended them before has told nobody here.
+    pub(crate) fn sit(self, epoch: i64, grounds: Grounds) -> Seat {
+        self.hub.seat(self.device, epoch, grounds)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut seats = lock(&self.hub.seats);
+        if let Some(count) = seats.reserved.get_mut(&self.device) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                seats.reserved.remove(&self.device);
+            }
+        }
     }
 }
 
@@ -438,6 +478,10 @@ mod tests {
         breaks: 0,
     };
 
+    fn sit(hub: &Hub, device: DeviceId, epoch: i64) -> Result<Seat, HubFull> {
+        Ok(hub.reserve(device)?.sit(epoch, GROUNDS))
+    }
+
     async fn told(seat: &Seat) -> Inbound {
         tokio::time::timeout(Duration::from_secs(5), seat.inbound())
             .await
@@ -455,15 +499,15 @@ mod tests {
     #[test]
     fn a_seat_is_gone_once_its_stream_is() {
         let hub = Hub::new(10, Outbox::nowhere());
-        drop(hub.take_seat(DEVICE, 0, GROUNDS).unwrap());
+        drop(sit(&hub, DEVICE, 0).unwrap());
         assert_eq!(hub.streams(), 0);
     }
 
     #[tokio::test]
     async fn a_displaced_stream_does_not_take_its_successors_seat_away() {
         let hub = Hub::new(10, Outbox::nowhere());
-        let older = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
-        let newer = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        let older = sit(&hub, DEVICE, 0).unwrap();
+        let newer = sit(&hub, DEVICE, 0).unwrap();
         assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
         drop(older);
         assert_eq!(hub.streams(), 1);
@@ -474,8 +518,8 @@ mod tests {
     #[tokio::test]
     async fn the_newer_of_two_streams_stays_whichever_comes_first() {
         let hub = Hub::new(10, Outbox::nowhere());
-        let newer = hub.take_seat(DEVICE, 2, GROUNDS).unwrap();
-        let older = hub.take_seat(DEVICE, 1, GROUNDS).unwrap();
+        let newer = sit(&hub, DEVICE, 2).unwrap();
+        let older = sit(&hub, DEVICE, 1).unwrap();
         assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
         drop(older);
         hub.tell(vec![News::Look(DEVICE)]);
@@ -486,17 +530,36 @@ mod tests {
     #[test]
     fn a_full_hub_still_lets_a_device_replace_its_own_stream() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let first = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
-        assert_eq!(hub.take_seat(OTHER, 0, GROUNDS).unwrap_err(), HubFull);
-        let _second = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        let first = sit(&hub, DEVICE, 0).unwrap();
+        assert_eq!(sit(&hub, OTHER, 0).unwrap_err(), HubFull);
+        let _second = sit(&hub, DEVICE, 0).unwrap();
         drop(first);
-        assert_eq!(hub.take_seat(OTHER, 0, GROUNDS).unwrap_err(), HubFull);
+        assert_eq!(sit(&hub, OTHER, 0).unwrap_err(), HubFull);
+    }
+
+    #[test]
+    fn room_that_is_reserved_is_nobody_elses_and_displaces_nobody() {
+        let hub = Hub::new(2, Outbox::nowhere());
+        let sitting = sit(&hub, DEVICE, 1).unwrap();
+        let places = [hub.reserve(DEVICE).unwrap(), hub.reserve(OTHER).unwrap()];
+        let third = DeviceId::from_bytes([3; 16]);
+        assert_eq!(hub.reserve(third).unwrap_err(), HubFull);
+        assert!(sitting.inbox.end.lock().unwrap().is_none());
+        assert_eq!(hub.streams(), 1);
+        // It stays its own when the older stream goes meanwhile.
+        drop(sitting);
+        assert_eq!(hub.reserve(third).unwrap_err(), HubFull);
+        let seats = places.map(|place| place.sit(2, GROUNDS));
+        assert_eq!(hub.streams(), 2);
+        drop(seats);
+        assert!(lock(&hub.seats).reserved.is_empty());
+        assert!(hub.reserve(third).is_ok());
     }
 
     #[tokio::test]
     async fn news_before_the_wait_is_not_lost() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let seat = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        let seat = sit(&hub, DEVICE, 0).unwrap();
         hub.tell(vec![News::Look(DEVICE)]);
         assert!(told(&seat).await.look);
     }
@@ -504,7 +567,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_takes_nothing_is_handed_no_more_than_it_may_hold() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let seat = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        let seat = sit(&hub, DEVICE, 0).unwrap();
         for sequence in 1..=100 {
             hub.tell(vec![News::Fresh(DEVICE, envelope(sequence, MAX_FRESH_LEN / 4))]);
         }
@@ -517,7 +580,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_handed_over_behind_a_gap() {
         let hub = Hub::new(1, Outbox::nowhere());
-        let seat = hub.take_seat(DEVICE, 0, GROUNDS).unwrap();
+        let seat = sit(&hub, DEVICE, 0).unwrap();
         hub.tell(vec![News::Look(DEVICE), News::Fresh(DEVICE, envelope(7, 1))]);
         let inbound = told(&seat).await;
         assert!(inbound.look && inbound.fresh.is_empty());

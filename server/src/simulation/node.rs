@@ -138,8 +138,9 @@ async fn connect(connection: TcpStream, hub: Hub, database: Arc<Database>) {
 /// As `crate::stream::open` does.
 async fn sit_down(device: DeviceId, hub: &Hub, database: &Database) -> Option<Seat> {
     let grounds = database.grounds(device).await.ok()?;
+    let place = hub.reserve(device).ok()?;
     let epoch = database.open_stream(device, grounds).await.ok()??;
-    let seat = hub.take_seat(device, epoch, grounds).ok()?;
+    let seat = place.sit(epoch, grounds);
     let state = database.state(device, grounds).await.ok()?;
     state.stands.then(|| hub.opened(device, epoch))?;
     Some(seat)

@@ -54,7 +54,9 @@ pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
-pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState};
+pub(crate) use mailbox::{
+    Acknowledge, CloseStream, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState,
+};
 pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite, Owner,
@@ -74,6 +76,8 @@ pub(crate) use sessions::{
 pub(crate) use sweep::{Batch, Sweep, SweepAccounts};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
+#[cfg(test)]
+pub(crate) use db::sql;
 use db::{Pool, Reader};
 use open::DataDir;
 pub(crate) use open::{DATABASE_FILE, is_in_use};
