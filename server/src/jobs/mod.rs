@@ -17,7 +17,8 @@ use crate::blobs::{mark_unheld, remove_orphans, remove_unheld};
 use crate::clock::{millis, now_ms};
 use crate::limits::Limits;
 use crate::store::{
-    Batch, ExpireEnvelopes, Forsaken, ReleaseScheduled, RemoveLapsed, Sweep, SweepAccounts, Write, WriteError,
+    Batch, ExpireEnvelopes, Forsaken, ReleaseScheduled, RemoveGone, RemoveLapsed, Sweep, SweepAccounts,
+    Write, WriteError,
 };
 
 pub(crate) use here::RunsHere;
@@ -89,6 +90,17 @@ pub(crate) const JOBS: &[Job] = &[
         batches: 10_000,
         batch_bound: "500 envelopes",
         batch: |app| Box::pin(expire(app)),
+    },
+    Job {
+        name: "leaving",
+        purpose: "deletes what devices and accounts that are gone have left, where the call that ended them was cut off",
+        interval_setting: "release_interval",
+        interval: |limits| limits.release_interval,
+        at: At::EveryNode,
+        bell: None,
+        batches: 10_000,
+        batch_bound: "750 messages and 2,000 receipts",
+        batch: |app| Box::pin(remove_gone(app)),
     },
     Job {
         name: "sweep",
@@ -234,6 +246,13 @@ async fn expire(app: Arc<App>) -> Result<Batch, Failed> {
         return Ok(all(0));
     }
     Ok(app.store.write(ExpireEnvelopes { now_ms }).await?)
+}
+
+async fn remove_gone(app: Arc<App>) -> Result<Batch, Failed> {
+    if !app.store.is_anybody_leaving().await.map_err(|_| Failed)? {
+        return Ok(all(0));
+    }
+    Ok(app.store.write(RemoveGone::Any).await?)
 }
 
 fn in_storage<E: std::fmt::Display>(batch: Result<Batch, E>) -> Result<Batch, Failed> {

@@ -72,7 +72,9 @@ impl AccountService for Accounts {
         request: Request<UpdateManifestRequest>,
     ) -> Result<Response<UpdateManifestResponse>, Status> {
         if let Some(change) = self.0.read_update(request.get_ref()).await? {
-            self.0.store.write(change).await.map_err(Refusal::from)?;
+            for device in self.0.store.write(change).await.map_err(Refusal::from)? {
+                self.0.store.remove_gone(device).await.map_err(Refusal::from)?;
+            }
         }
         Ok(Response::new(UpdateManifestResponse {}))
     }
@@ -114,7 +116,8 @@ impl AccountService for Accounts {
             retired_until_ms: now_ms.saturating_add(millis(self.0.limits.retired_name_lifetime)),
             fresh_key: random()?,
         };
-        self.0.store.write(change).await.map_err(Refusal::from)?;
+        let gone = self.0.store.write(change).await.map_err(Refusal::from)?;
+        self.0.store.remove_gone(gone).await.map_err(Refusal::from)?;
         Ok(Response::new(DeleteAccountResponse {}))
     }
 

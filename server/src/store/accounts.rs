@@ -232,7 +232,7 @@ impl Store {
 
     /// The identity key of a device, if the server knows the device.
     pub(crate) async fn identity_key(&self, device: &DeviceId) -> Result<Option<Vec<u8>>, ReadError> {
-        let key: Option<(Vec<u8>,)> = sql("SELECT identity_key FROM devices WHERE id = $1")
+        let key: Option<(Vec<u8>,)> = sql("SELECT identity_key FROM devices WHERE id = $1 AND gone = 0")
             .bind(id(device))
             .fetch_optional(&mut self.read().await?.conn())
             .await?;

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use sottovoce_statements::{AccountDeletion, Address, DeviceId, Verified};
 
 use super::db::{Conn, sql};
-use super::devices::{load_keys, remove_device};
+use super::devices::load_keys;
+use super::leaving::leave_account;
 use super::rows::{id, to_db};
 use super::server_keys::{self, SharedKey};
 use super::sessions::use_up_challenge;
@@ -19,7 +20,7 @@ const LABEL: &[u8] = b"Sottovoce-v1 retired name";
 /// The key names are hashed under.
 const KEY_NAME: &str = "retired names";
 
-/// Deletes the account of the device that signed.
+/// Ends the account of the device that signed. What it leaves is [`RemoveGone`](super::RemoveGone)'s.
 pub(crate) struct DeleteAccount {
     /// For a challenge made by this server, and not expired.
     pub(crate) deletion: Verified<AccountDeletion>,
@@ -38,10 +39,11 @@ pub(crate) enum DeleteRefusal {
 }
 
 impl Write for DeleteAccount {
-    type Output = ();
+    /// Under which device's id what it leaves is found.
+    type Output = DeviceId;
     type Refusal = DeleteRefusal;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<DeleteRefusal>> {
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<DeviceId, WriteError<DeleteRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
         let found: Option<(i64,)> = sql("SELECT account FROM devices WHERE id = $1 AND identity_key = $2")
             .bind(id(&self.deletion.0.device_id))
@@ -66,39 +68,18 @@ impl Write for DeleteAccount {
         if !use_up_challenge(&mut tx.conn, &self.deletion.0).await? {
             return refused(DeleteRefusal::ChallengeUsed);
         }
-        self.delete(tx, account, devices.into_iter().map(|(device, _)| device))
+        let devices: Vec<_> = devices.into_iter().map(|(device, _)| device).collect();
+        self.forget_last_holder(&mut tx.conn, account).await?;
+        leave_account(tx, account, &devices).await?;
+        sql("UPDATE totals SET accounts = accounts - 1")
+            .execute(&mut tx.conn)
             .await?;
-        self.retire(tx, &address).await
+        self.retire(tx, &address).await?;
+        Ok(devices.first().copied().unwrap_or(self.deletion.0.device_id))
     }
 }
 
 impl DeleteAccount {
-    async fn delete(
-        &self,
-        tx: &mut Tx<'_>,
-        account: i64,
-        devices: impl Iterator<Item = DeviceId>,
-    ) -> Result<(), sqlx::Error> {
-        for device in devices {
-            remove_device(tx, device).await?;
-        }
-        self.forget_last_holder(&mut tx.conn, account).await?;
-        for text in [
-            "DELETE FROM receipts WHERE account = $1",
-            "DELETE FROM manifests WHERE account = $1",
-            "DELETE FROM recovery_blobs WHERE account = $1",
-            "DELETE FROM linking_grants WHERE account = $1",
-            // Whatever else is an account's refers to it, and goes with it.
-            "DELETE FROM accounts WHERE id = $1",
-        ] {
-            sql(text).bind(account).execute(&mut tx.conn).await?;
-        }
-        sql("UPDATE totals SET accounts = accounts - 1")
-            .execute(&mut tx.conn)
-            .await?;
-        Ok(())
-    }
-
     /// The blobs it gave up, and that are not removed yet, count for nobody any more.
     async fn forget_last_holder(&self, conn: &mut Conn<'_>, account: i64) -> Result<(), sqlx::Error> {
         let lock = conn.lock_rows();

@@ -46,13 +46,13 @@ impl BlockDevice {
             .bind(id(&self.device))
             .execute(&mut tx.conn)
             .await?;
-        let known = sql("UPDATE devices SET blocked = 1 WHERE id = $1")
+        let known = sql("UPDATE devices SET blocked = 1 WHERE id = $1 AND gone = 0")
             .bind(id(&self.device))
             .execute(&mut tx.conn)
             .await?;
         sql(
             "UPDATE shut_outs SET identity_key = devices.identity_key, account = devices.account \
-             FROM devices WHERE devices.id = shut_outs.device AND shut_outs.device = $1",
+             FROM devices WHERE devices.id = shut_outs.device AND devices.gone = 0 AND shut_outs.device = $1",
         )
         .bind(id(&self.device))
         .execute(&mut tx.conn)
@@ -67,7 +67,7 @@ impl BlockDevice {
 
     /// Also one that is on no manifest, or that came back under another id.
     async fn let_in(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
-        let here = sql("UPDATE devices SET blocked = 0 WHERE id = $1")
+        let here = sql("UPDATE devices SET blocked = 0 WHERE id = $1 AND gone = 0")
             .bind(id(&self.device))
             .execute(&mut tx.conn)
             .await?;
@@ -118,8 +118,8 @@ pub(super) async fn load_keys(
         .collect()
 }
 
-/// Takes a device away: its sessions, its prekeys, its mailbox, what it had scheduled, and what is
-/// remembered of what it sent. What it sent and others have not fetched stays theirs.
+/// Takes a device away at once, for another with its id: its sessions, its prekeys, its mailbox, what it had
+/// scheduled, and what is remembered of what it sent. What it sent and others have not fetched stays theirs.
 pub(super) async fn remove_device(tx: &mut Tx<'_>, device: DeviceId) -> Result<(), sqlx::Error> {
     for text in [
         "DELETE FROM envelopes WHERE device = $1",
@@ -150,6 +150,14 @@ async fn cancel_scheduled_by(conn: &mut Conn<'_>, device: DeviceId) -> Result<()
     .bind(id(&device))
     .fetch_all(conn)
     .await?;
+    uncount_cancelled(conn, cancelled).await
+}
+
+/// Takes what was scheduled, and is not any more, out of the counts of the mailboxes it was for.
+pub(super) async fn uncount_cancelled(
+    conn: &mut Conn<'_>,
+    cancelled: Vec<(Vec<u8>, i64)>,
+) -> Result<(), sqlx::Error> {
     let mut mailboxes: BTreeMap<Vec<u8>, (i64, i64)> = BTreeMap::new();
     for (recipient, size) in cancelled {
         let (messages, bytes) = mailboxes.entry(recipient).or_default();

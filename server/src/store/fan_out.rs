@@ -149,7 +149,7 @@ impl FanOut {
         let lock = tx.conn.lock_rows();
         let devices: Vec<(Vec<u8>, i64, i64, i64)> = sql(format!(
             "WITH r(device) AS ({{rows}}) SELECT id, mailbox_messages, mailbox_bytes, last_sequence \
-             FROM devices WHERE id IN (SELECT device FROM r) ORDER BY id{lock}"
+             FROM devices WHERE id IN (SELECT device FROM r) AND gone = 0 ORDER BY id{lock}"
         ))
         .rows(Rows::column(plan.devices()))
         .fetch_all(&mut tx.conn)

@@ -5,6 +5,7 @@ use sottovoce_statements::{Address, DeviceBinding, DeviceId, DeviceManifest, Man
 
 use super::db::{Conn, sql};
 use super::devices::{insert_device, is_in_use, load_keys, remove_device};
+use super::leaving::{is_leaving, leave_device};
 use super::rows::{fixed, from_db, id, to_db};
 use super::writer::{Tx, Write, WriteError};
 use super::{ReadError, Store};
@@ -34,6 +35,8 @@ pub(crate) enum UpdateRefusal {
     Bindings,
     /// A new device's id or key is in use.
     IdentityTaken,
+    /// What a device with a new device's id has left is being deleted.
+    Leaving,
 }
 
 /// An account as a manifest is judged by.
@@ -100,10 +103,11 @@ pub(crate) enum Judged<'m> {
 }
 
 impl Write for UpdateManifest {
-    type Output = ();
+    /// The devices that are gone, and have left something.
+    type Output = Vec<DeviceId>;
     type Refusal = UpdateRefusal;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<UpdateRefusal>> {
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Vec<DeviceId>, WriteError<UpdateRefusal>> {
         let refused = |refusal| Err(WriteError::Refused(refusal));
         let Some(account) = find(&mut tx.conn, &self.manifest.address).await? else {
             return refused(UpdateRefusal::AccountUnknown);
@@ -115,25 +119,35 @@ impl Write for UpdateManifest {
             return refused(UpdateRefusal::AccountUnknown);
         };
         let between = match standing.judge(&self.skipped, &self.manifest) {
-            Ok(Judged::Newest) => return Ok(()),
+            Ok(Judged::Newest) => return Ok(Vec::new()),
             Ok(Judged::Follows(between)) => between,
             Err(refusal) => return refused(refusal),
         };
-        self.remove(tx, &standing).await?;
+        let gone = self.remove(tx, &standing).await?;
         self.replace(&mut tx.conn, account, &standing, between).await?;
-        self.place(&mut tx.conn, account, &standing).await
+        self.place(&mut tx.conn, account, &standing).await?;
+        Ok(gone)
     }
 }
 
 impl UpdateManifest {
-    async fn remove(&self, tx: &mut Tx<'_>, standing: &Standing) -> Result<(), sqlx::Error> {
+    async fn remove(&self, tx: &mut Tx<'_>, standing: &Standing) -> Result<Vec<DeviceId>, sqlx::Error> {
+        let mut gone = Vec::new();
         for (device, key) in &standing.devices {
             let stays = self.manifest.identity_key(*device);
-            if stays.is_none_or(|stays| stays.as_bytes().as_slice() != key.as_slice()) {
-                remove_device(tx, *device).await?;
+            match stays {
+                None => {
+                    leave_device(tx, *device).await?;
+                    gone.push(*device);
+                }
+                // Another device takes its id in the same step.
+                Some(stays) if stays.as_bytes().as_slice() != key.as_slice() => {
+                    remove_device(tx, *device).await?;
+                }
+                Some(_) => {}
             }
         }
-        Ok(())
+        Ok(gone)
     }
 
     async fn replace(
@@ -205,6 +219,9 @@ impl UpdateManifest {
             let Some(binding) = binding else {
                 return Err(WriteError::Refused(UpdateRefusal::Bindings));
             };
+            if is_leaving(conn, device.device_id).await? {
+                return Err(WriteError::Refused(UpdateRefusal::Leaving));
+            }
             if is_in_use(conn, device).await? {
                 return Err(WriteError::Refused(UpdateRefusal::IdentityTaken));
             }

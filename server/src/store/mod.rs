@@ -14,6 +14,7 @@ mod devices;
 mod expiry;
 mod fan_out;
 mod kem_prekeys;
+mod leaving;
 mod linking;
 mod mailbox;
 mod manifests;
@@ -53,6 +54,7 @@ pub(crate) use devices::{BlockDevice, StoredDevice};
 pub(crate) use expiry::ExpireEnvelopes;
 pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
+pub(crate) use leaving::RemoveGone;
 pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
 pub(crate) use mailbox::{
     Acknowledge, CloseStream, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState,

@@ -60,7 +60,7 @@ impl Write for Post {
             .fetch_optional(conn)
             .await?;
         let sender: Option<(i64, i64)> = sql(format!(
-            "SELECT account, receipts FROM devices WHERE id = $1{lock}"
+            "SELECT account, receipts FROM devices WHERE id = $1 AND gone = 0{lock}"
         ))
         .bind(self.device)
         .fetch_optional(conn)

@@ -93,6 +93,7 @@ impl Write for ReleaseScheduled {
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Batch, WriteError<Infallible>> {
         let due: Vec<(Vec<u8>, Vec<u8>, i64)> = sql(
             "SELECT id, device, CAST(LENGTH(ciphertext) AS BIGINT) FROM scheduled WHERE due_ms <= $1 \
+             AND NOT EXISTS (SELECT 1 FROM devices WHERE devices.id = sender_device AND gone = 1) \
              ORDER BY due_ms, number LIMIT $2",
         )
         .bind(to_db(self.now_ms))
@@ -285,10 +286,11 @@ async fn uncount(conn: &mut Conn<'_>, device: &[u8], size: i64) -> Result<(), sq
 impl Store {
     /// Whether a message that was scheduled is due. Asked before the writer is: mostly there is none.
     pub(crate) async fn is_due(&self, now_ms: u64) -> Result<bool, ReadError> {
-        let row: Option<(i64,)> = sql("SELECT due_ms FROM scheduled WHERE due_ms <= $1 LIMIT 1")
-            .bind(to_db(now_ms))
-            .fetch_optional(&mut self.read().await?.conn())
-            .await?;
+        let row: Option<(i64,)> = sql("SELECT due_ms FROM scheduled WHERE due_ms <= $1 \
+             AND NOT EXISTS (SELECT 1 FROM devices WHERE devices.id = sender_device AND gone = 1) LIMIT 1")
+        .bind(to_db(now_ms))
+        .fetch_optional(&mut self.read().await?.conn())
+        .await?;
         Ok(row.is_some())
     }
 }

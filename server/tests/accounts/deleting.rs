@@ -209,6 +209,90 @@ async fn a_deleted_account_leaves_nothing_behind() {
     server.stop().await;
 }
 
+/// So many messages into the mailbox of a device, and as much to remember of what it sent.
+async fn fill(database: &Path, device: &Device, messages: u32) {
+    let mut look = Look::into(database).await;
+    let device = look.bytes(device.id.as_bytes());
+    let id = match crate::STORE {
+        crate::common::Store::Sqlite => "CAST(printf('%016d', n) AS BLOB)",
+        crate::common::Store::Postgres => "convert_to(lpad(n::text, 16, '0'), 'UTF8')",
+    };
+    let numbers = format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {messages})"
+    );
+    for change in [
+        format!(
+            "{numbers} INSERT INTO envelopes (device, sequence, id, ciphertext, size, received_at_ms) \
+             SELECT {device}, n, {id}, {device}, 16, 0 FROM numbers"
+        ),
+        format!(
+            "{numbers} INSERT INTO receipts (scope, client_message_id, request_digest, receipt_id, \
+             accepted_at_ms) SELECT {device}, {id}, {id}, {id}, 9000000000000 FROM numbers"
+        ),
+    ] {
+        look.execute(&change).await;
+    }
+    look.close().await;
+}
+
+/// How many rows there are of a device, by its id, its key and its address.
+async fn traces(database: &Path, device: &Device) -> usize {
+    let needles = [
+        hex::encode(device.id.as_bytes()),
+        hex::encode(device.identity_key().as_bytes()),
+        hex::encode(device.address.as_str()),
+        device.address.as_str().to_owned(),
+    ];
+    let rows = lower(dump(database).await).into_iter();
+    let names = |row: &String| needles.iter().any(|needle| row.contains(needle.as_str()));
+    rows.filter(names).count()
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_cut_off_goes_on_or_never_began() {
+    let server =
+        TestServer::start_limited(|limits| limits.release_interval = Duration::from_millis(100)).await;
+    let clients = server.connect().await;
+    let mut gone = 0;
+    for time_ms in [1, 4, 16, 64, 60_000] {
+        let alice = Device::named(&format!("alice{time_ms}"));
+        let token = alice.join(&clients).await;
+        fill(&server.database, &alice, 3_000).await;
+        let begun = alice.begin(&clients).await;
+        let deletion = Some(statement(alice.deletion(&begun), &alice.identity));
+        let mut request = with_token(&token, DeleteAccountRequest { deletion });
+        request.set_timeout(Duration::from_millis(time_ms));
+        let answer = clients.accounts.clone().delete_account(request).await;
+        if answer.is_ok() {
+            assert_eq!(traces(&server.database, &alice).await, 0, "{time_ms} ms");
+        }
+        let begun = alice.begin(&clients).await;
+        let request = CompleteAuthenticationRequest {
+            challenge: Some(statement(alice.challenge(&begun), &alice.identity)),
+        };
+        match clients.auth.clone().complete_authentication(request).await {
+            Ok(_) => assert!(
+                traces(&server.database, &alice).await > 6_000,
+                "{time_ms} ms: it is whole"
+            ),
+            Err(status) => {
+                assert_eq!(reason(&status), "DEVICE_UNKNOWN");
+                gone += 1;
+                let begun = Instant::now();
+                while traces(&server.database, &alice).await > 0 {
+                    assert!(
+                        begun.elapsed() < Duration::from_secs(60),
+                        "{time_ms} ms: it stays"
+                    );
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+    assert!(gone > 0);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_name_of_a_deleted_account_is_nobodys_for_a_while() {
     let server = TestServer::start().await;

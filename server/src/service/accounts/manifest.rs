@@ -1,5 +1,7 @@
 //! Reading manifests and bindings: those of a new account, and those that replace one.
 
+use std::time::Duration;
+
 use sottovoce_proto::v1::{ErrorReason, RegisterRequest, SignedStatement, UpdateManifestRequest};
 use sottovoce_statements::{AccountKey, Address, DeviceBinding, DeviceManifest, ManifestDevice, Verified};
 
@@ -74,6 +76,9 @@ impl App {
         }))
     }
 }
+
+/// When to ask again for an id whose former device's mailbox is being deleted.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Manifests of the same account that came before this one.
 fn read_skipped(
@@ -154,6 +159,7 @@ impl From<UpdateRefusal> for Refusal {
             UpdateRefusal::AccountUnknown => Self::because(ErrorReason::AccountUnknown),
             UpdateRefusal::Conflict => Self::because(ErrorReason::ManifestConflict),
             UpdateRefusal::Bindings => Self::field("bindings"),
+            UpdateRefusal::Leaving => Self::because(ErrorReason::RateLimited).retry_after(SOON),
             UpdateRefusal::IdentityTaken => Self::because(ErrorReason::IdentityTaken).at("manifest.devices"),
         }
     }

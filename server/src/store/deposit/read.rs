@@ -118,7 +118,7 @@ impl State {
              devices.mailbox_messages, devices.mailbox_bytes, devices.last_sequence, devices.receipts \
              FROM devices JOIN accounts ON accounts.id = devices.account WHERE devices.id IN \
              (SELECT d.id FROM r JOIN accounts AS a ON a.address = r.address JOIN devices AS d \
-             ON d.account = a.id UNION SELECT device FROM r WHERE device IS NOT NULL) \
+             ON d.account = a.id UNION SELECT device FROM r WHERE device IS NOT NULL) AND devices.gone = 0 \
              ORDER BY devices.id{held}"
         ))
         .rows(wanted)

@@ -35,7 +35,7 @@ impl Write for SignOut {
     type Refusal = Infallible;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<bool, WriteError<Infallible>> {
-        let known: Option<(i64,)> = sql("SELECT position FROM devices WHERE id = $1")
+        let known: Option<(i64,)> = sql("SELECT position FROM devices WHERE id = $1 AND gone = 0")
             .bind(self.device)
             .fetch_optional(&mut tx.conn)
             .await?;
@@ -52,14 +52,14 @@ impl Store {
     /// The devices of the account at `address`; none where there is no such account.
     pub(crate) async fn devices_of(&self, address: &str) -> Result<Vec<DeviceRow>, ReadError> {
         let mut reader = self.read().await?;
-        let rows: Vec<(Vec<u8>, i64, i64, i64, i64)> = sql(
-            "SELECT devices.id, mailbox_messages, mailbox_bytes, \
+        let rows: Vec<(Vec<u8>, i64, i64, i64, i64)> =
+            sql("SELECT devices.id, mailbox_messages, mailbox_bytes, \
              (SELECT COUNT(*) FROM sessions WHERE device = devices.id), blocked \
-             FROM devices JOIN accounts ON accounts.id = devices.account WHERE address = $1 ORDER BY position",
-        )
-        .bind(address)
-        .fetch_all(&mut reader.conn())
-        .await?;
+             FROM devices JOIN accounts ON accounts.id = devices.account WHERE address = $1 \
+             AND devices.gone = 0 ORDER BY position")
+            .bind(address)
+            .fetch_all(&mut reader.conn())
+            .await?;
         let device = |(id, messages, bytes, sessions, blocked): (Vec<u8>, i64, i64, i64, i64)| {
             Ok(DeviceRow {
                 id: DeviceId::from_bytes(fixed(&id)?).to_string(),
