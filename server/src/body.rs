@@ -57,9 +57,6 @@ pub(crate) async fn begin(body: Body, call: &Call, pace: Pace) -> Result<Begun, 
             return Err(malformed());
         }
     }
-    let (_, length) = prefix(&begun.bytes).ok_or_else(malformed)?;
-    begun.bounds.check_length(length)?;
-    begun.length = length;
     Ok(begun)
 }
 
@@ -96,12 +93,16 @@ impl Begun {
         let piece = self.pace.wait(next_piece(&mut self.body)).await;
         let piece = piece.map_err(|TooSlow| Refusal::because(ErrorReason::DeadlineExceeded))??;
         let Some(piece) = piece else { return Ok(false) };
-        let most = self.bounds.max_message.saturating_add(PREFIX_LEN);
-        if self.bytes.len().saturating_add(piece.len()) > most {
-            return Err(Refusal::too_large("request", self.bounds.max_message));
-        }
         self.pace.moved(piece.len());
         self.bytes.extend_from_slice(&piece);
+        if let Some((_, length)) = prefix(&self.bytes) {
+            self.bounds.check_length(length)?;
+            // Room was made for what it says, and more is not read.
+            if self.bytes.len() > length.saturating_add(PREFIX_LEN) {
+                return Err(malformed());
+            }
+            self.length = length;
+        }
         Ok(true)
     }
 }
@@ -336,12 +337,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_refused_as_too_large_as_soon_as_it_says_so_or_is() {
+    async fn a_body_is_refused_as_soon_as_it_says_that_it_is_too_large_or_is_longer_than_it_says() {
         let too_large = Refusal::too_large("request", 100);
         let announced = body(vec![vec![0, 0, 0, 0, 101]], false);
         assert_eq!(read(announced, 100).await.unwrap_err(), too_large);
-        let longer_than_announced = body(vec![vec![0, 0, 0, 0, 1], vec![0; 101]], false);
-        assert_eq!(read(longer_than_announced, 100).await.unwrap_err(), too_large);
+        for rest in [2, 101] {
+            let longer_than_announced = body(vec![vec![0, 0, 0, 0, 1], vec![0; rest]], false);
+            let refusal = read(longer_than_announced, 100).await.unwrap_err();
+            assert_eq!(refusal, Refusal::field("request"));
+        }
         // A field of 98 bytes, with its key and its length: exactly as much as is allowed.
         let most = [&[0x0a, 98][..], &[b'a'; 98]].concat();
         assert!(read(body(vec![framed(&most)], true), 100).await.is_ok());
