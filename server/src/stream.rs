@@ -15,7 +15,6 @@ mod mail;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use crate::app::App;
 use crate::clock::now_ms;
 use crate::hub::{HubFull, Place, Seat};
 use crate::refusal::Refusal;
-use crate::store::{Caller, CloseStream, OpenStream, SessionOver, Store};
+use crate::store::{Caller, OpenStream, SessionOver, Store};
 #[cfg(test)]
 pub(crate) use mail::Mail;
 
@@ -70,9 +69,9 @@ pub(crate) type Saying<A> = mpsc::Sender<Box<A>>;
 pub(crate) async fn open(app: &App, caller: &Caller) -> Result<Course, Refusal> {
     // What is counted displaces: not for one who cannot sit down.
     let place = app.hub.reserve(caller.device)?;
-    let counted = count(app, caller).await?;
-    let seat = sit_down(place, &app.store, caller, counted.epoch()).await?;
-    app.hub.opened(caller.device, counted.keep());
+    let epoch = count(app, caller).await?;
+    let seat = sit_down(place, &app.store, caller, epoch).await?;
+    app.hub.opened(caller.device, epoch);
     let counts = app.metrics.counts.clone();
     Ok(Course {
         delivery: Delivery::new(app.store.clone(), counts, seat, app.limits.delivery_window),
@@ -115,25 +114,13 @@ where
 }
 
 /// Which of the device's streams this is. None is begun, and none displaced, for a session that is over.
-async fn count(app: &App, caller: &Caller) -> Result<Counted, Refusal> {
-    if !app.several_nodes {
-        check_grounds(&app.store, caller).await?;
-        return Ok(Counted(None));
+async fn count(app: &App, caller: &Caller) -> Result<i64, Refusal> {
+    if app.several_nodes {
+        let (device, grounds) = (caller.device, caller.grounds);
+        return Ok(app.store.write(OpenStream { device, grounds }).await?);
     }
-    count_among_nodes(app.store.clone(), caller).await
-}
-
-/// In a task of its own: a call that goes away meanwhile is counted or is not, and which of both has to be known.
-async fn count_among_nodes(store: Arc<Store>, caller: &Caller) -> Result<Counted, Refusal> {
-    let (device, grounds) = (caller.device, caller.grounds);
-    let counting = tokio::spawn(async move {
-        let epoch = store.write(OpenStream { device, grounds }).await?;
-        let change = CloseStream { device, epoch };
-        Ok(Counted(Some(Counting { store, change })))
-    });
-    counting
-        .await
-        .unwrap_or_else(|_| Err(Refusal::because(ErrorReason::Internal)))
+    check_grounds(&app.store, caller).await?;
+    Ok(0)
 }
 
 /// Takes the device's seat, for a session that goes on.
@@ -148,44 +135,6 @@ async fn check_grounds(store: &Store, caller: &Caller) -> Result<(), Refusal> {
     match store.stands(&caller.device, caller.grounds).await? {
         true => Ok(()),
         false => Err(SessionOver.into()),
-    }
-}
-
-/// The number of a stream that begins; taken back when dropped, unless it is kept. Otherwise a call that was
-/// given up would, at whichever node it is, end the stream that the device listens to.
-#[derive(Debug)]
-struct Counted(Option<Counting>);
-
-#[derive(Debug)]
-struct Counting {
-    store: Arc<Store>,
-    change: CloseStream,
-}
-
-impl Counted {
-    /// 0 where nobody counts.
-    fn epoch(&self) -> i64 {
-        self.0.as_ref().map_or(0, |counting| counting.change.epoch)
-    }
-
-    /// The stream has begun.
-    fn keep(mut self) -> i64 {
-        let epoch = self.epoch();
-        self.0 = None;
-        epoch
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let Some(Counting { store, change }) = self.0.take() else {
-            return;
-        };
-        // Without a runtime the server is at its end, and every stream with it.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // Where the database is away the older stream ends, as it would for a newer one.
-            runtime.spawn(async move { store.write(change).await });
-        }
     }
 }
 
@@ -246,33 +195,6 @@ mod tests {
         }
     }
 
-    /// Gives [`nobody`] the session it claims to have.
-    struct SignedIn;
-
-    impl Write for SignedIn {
-        type Output = ();
-        type Refusal = Infallible;
-
-        async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Infallible>> {
-            for text in [
-                "INSERT INTO accounts (id, address, account_key, manifest_version, manifest_statement, \
-                 manifest_signature, created_at_ms) VALUES (1, 'a@b.example', x'', 1, x'', x'', 0)",
-                "INSERT INTO devices (id, account, position, identity_key, since_version, \
-                 binding_statement, binding_signature) VALUES ($1, 1, 0, $1, 1, x'', x'')",
-                "INSERT INTO sessions (id, device, use_order, created_day, last_used_day, family_hash, \
-                 refresh_hash, refresh_expires_at_ms) VALUES ($1, $1, 1, 0, 0, x'', x'', 0)",
-            ] {
-                let statement = sql(text);
-                let statement = match text.contains("$1") {
-                    true => statement.bind([1_u8; 16]),
-                    false => statement,
-                };
-                statement.execute(&mut tx.conn).await?;
-            }
-            Ok(())
-        }
-    }
-
     #[tokio::test]
     async fn who_sits_down_after_the_end_of_its_session_gets_up_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -286,56 +208,5 @@ mod tests {
         let seat = sit_down(place, &store, &caller, 0).await;
         assert_eq!(seat.unwrap_err(), Refusal::because(ErrorReason::TokenInvalid));
         assert_eq!(hub.streams(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_stream_that_was_counted_and_not_begun_is_taken_back_and_no_newer_one_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let (limits, hub) = (Limits::default(), Hub::new(1, Outbox::nowhere()));
-        let store = Store::open(folder.path(), &Database::Sqlite, &limits, hub)
-            .await
-            .unwrap();
-        let store = Arc::new(store);
-        let caller = nobody();
-        store.write(SignedIn).await.unwrap();
-        let epoch = async || {
-            let stream = std::iter::once((caller.device, caller.grounds));
-            store.states(stream).await.unwrap()[&caller.device].epoch
-        };
-        let until = async |wanted| {
-            let begun = std::time::Instant::now();
-            while epoch().await != wanted {
-                assert!(
-                    begun.elapsed() < Duration::from_secs(10),
-                    "it stays {}",
-                    epoch().await
-                );
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let count = || count_among_nodes(store.clone(), &caller);
-        let first = count().await.unwrap();
-        assert_eq!((first.epoch(), epoch().await), (1, 1));
-        assert_eq!(first.keep(), 1);
-        // Given up after it was counted, and before anybody knew.
-        drop(count().await.unwrap());
-        until(1).await;
-        let mut given_up = Box::pin(count());
-        assert!(futures_util::poll!(&mut given_up).is_pending());
-        drop(given_up);
-        let behind = count().await.unwrap();
-        // What was given up came before it: one of both numbers was used again, and none is missing.
-        until(behind.epoch()).await;
-        let (older, newer) = (behind, count().await.unwrap());
-        let newest = newer.keep();
-        drop(older);
-        store
-            .write(CloseStream {
-                device: caller.device,
-                epoch: newest - 1,
-            })
-            .await
-            .unwrap();
-        assert_eq!(epoch().await, newest, "a newer one stands");
     }
 }

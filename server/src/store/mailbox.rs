@@ -126,13 +126,6 @@ pub(crate) struct OpenStream {
     pub(crate) grounds: Grounds,
 }
 
-/// Takes the number of a stream back that did not begin, unless there is a newer one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CloseStream {
-    pub(crate) device: DeviceId,
-    pub(crate) epoch: i64,
-}
-
 /// The session a stream was to rest on has ended. A number of its own would have displaced others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionOver;
@@ -165,20 +158,6 @@ impl Write for OpenStream {
         counted
             .map(|(epoch,)| epoch)
             .ok_or(WriteError::Refused(SessionOver))
-    }
-}
-
-impl Write for CloseStream {
-    type Output = ();
-    type Refusal = Infallible;
-
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Infallible>> {
-        sql("UPDATE devices SET stream_epoch = stream_epoch - 1 WHERE id = $1 AND stream_epoch = $2")
-            .bind(self.device)
-            .bind(self.epoch)
-            .execute(&mut tx.conn)
-            .await?;
-        Ok(())
     }
 }
 

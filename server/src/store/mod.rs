@@ -56,9 +56,7 @@ pub(crate) use fan_out::{EndLeases, FanOut};
 pub(crate) use kem_prekeys::KemPrekeys;
 pub(crate) use leaving::RemoveGone;
 pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
-pub(crate) use mailbox::{
-    Acknowledge, CloseStream, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState,
-};
+pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState};
 pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
 pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite, Owner,

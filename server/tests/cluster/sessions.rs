@@ -153,27 +153,3 @@ async fn a_stream_whose_session_ends_while_it_begins_displaces_nobody() {
     let quiet = tokio::time::timeout(SOON, older.message()).await;
     assert!(quiet.is_err(), "the older stream ended: {quiet:?}");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_is_given_up_while_it_begins_displaces_nobody() {
-    let mut cluster = Cluster::start().await;
-    let clients = cluster.clients().await;
-    let alice = Device::named("alice");
-    let token = alice.join(&clients[0]).await;
-    let mut older = listen(&clients[0], &token).await;
-    // The node of the stream learns of newer ones by looking.
-    cluster.kill_nats().await;
-    let lock = hold_the_write_lock(&cluster.folder.path().join("sottovoce.db")).await;
-    for node in &clients[1..] {
-        let mut request = with_token(&token, SubscribeRequest {});
-        request.set_timeout(Duration::from_millis(500));
-        let given_up = node.mailbox.clone().subscribe(request).await;
-        assert!(given_up.is_err(), "it cannot be counted");
-    }
-    lock.close().await;
-    let quiet = tokio::time::timeout(SOON, older.message()).await;
-    assert!(quiet.is_err(), "the older stream ended: {quiet:?}");
-    // One that does begin does.
-    let _newer = listen(&clients[2], &token).await;
-    assert_eq!(end_of(older).await, "STREAM_DISPLACED");
-}
