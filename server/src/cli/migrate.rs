@@ -3,18 +3,22 @@
 use std::process::ExitCode;
 
 use super::options::Options;
-use super::orders::{self, OrderError};
+use super::orders::OrderError;
 use super::out::say;
 use super::present;
 use crate::config::Database;
+use crate::hints::Outbox;
+use crate::hub::Hub;
+use crate::store::Store;
 
 pub(super) async fn migrate(options: &Options) -> Result<ExitCode, OrderError> {
     let config = options.sources().load()?;
-    // Of PostgreSQL the operator has named a database: tables are made in it where there are none.
+    // Of PostgreSQL the operator has named a database: tables are made in it where there are none, for a server
+    // that has its name when it first starts.
     if matches!(config.database, Database::Sqlite) {
         present::expect(&config).await?;
     }
-    let store = orders::open(&config).await?;
+    let store = Store::open_unnamed(&config, Hub::new(0, Outbox::nowhere())).await?;
     store.close().await;
     say("The database is up to date.\n");
     Ok(ExitCode::SUCCESS)

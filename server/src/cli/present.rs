@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Database};
 use crate::error::StartError;
-use crate::store::{Owner, owner};
+use crate::store::{Owner, owner, same_name};
 
 /// Why there is nothing for a command to work on.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +38,4 @@ pub(super) async fn expect_none_or_same(config: &Config) -> Result<(), Absent> {
         Owner::Nobody | Owner::Unnamed => Ok(()),
         Owner::Server(kept) => Ok(same_name(config, kept)?),
     }
-}
-
-fn same_name(config: &Config, kept: String) -> Result<(), StartError> {
-    if kept == config.server_name.as_str() {
-        return Ok(());
-    }
-    Err(StartError::OtherName {
-        kept,
-        configured: config.server_name.to_string(),
-    })
 }

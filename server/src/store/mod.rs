@@ -58,6 +58,7 @@ pub(crate) use leaving::RemoveGone;
 pub(crate) use linking::{GrantBounds, GrantRefusal, PutGrant};
 pub(crate) use mailbox::{Acknowledge, OpenStream, READ_BYTES, SessionOver, StoredEnvelope, StreamState};
 pub(crate) use manifests::{Judged, Standing, UpdateManifest, UpdateRefusal};
+pub(crate) use name::same_name;
 pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite, Owner,
     PlaceError, PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, WhichInvite, copy_sqlite,
