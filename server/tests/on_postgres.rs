@@ -1,4 +1,4 @@
-//! The tests of `main.rs` that a database can make a difference to, on PostgreSQL.
+//! The tests of `on_both.rs` on PostgreSQL, and those that take it: several nodes on one database.
 //!
 //! They need one: `scripts/with-services cargo test -p sottovoce-server`.
 #![allow(
@@ -8,57 +8,25 @@
 )]
 
 #[cfg(test)]
-const STORE: common::Store = common::Store::Postgres;
+#[path = "on_both.rs"]
+mod on_both;
+#[cfg(test)]
+use on_both::*;
 
 #[cfg(test)]
-mod accounts;
-#[cfg(test)]
-mod auth;
-#[cfg(test)]
-mod bad_input;
-#[cfg(test)]
-mod blobs;
-#[cfg(test)]
-mod channels;
+const STORE: common::Store = common::Store::Postgres;
+
 #[cfg(test)]
 mod channels_on_nodes;
 #[cfg(test)]
 mod cluster;
-#[cfg(test)]
-mod common;
-#[cfg(test)]
-mod faults;
-#[cfg(test)]
-mod kem_prekeys;
-#[cfg(test)]
-mod kill;
-#[cfg(test)]
-mod mailbox;
-// Asks Linux how much memory there is in use.
-#[cfg(target_os = "linux")]
-#[cfg(test)]
-mod memory;
-#[cfg(unix)]
-#[cfg(test)]
-mod operating;
 #[cfg(unix)]
 #[cfg(test)]
 mod operating_nodes;
-#[cfg(test)]
-mod prekeys;
-#[cfg(test)]
-mod pressure;
 #[cfg(unix)]
 #[cfg(test)]
 mod rolling;
 #[cfg(test)]
 mod scheduled_on_nodes;
-#[cfg(unix)]
-#[cfg(test)]
-mod server_name;
-#[cfg(test)]
-mod sessions;
 #[cfg(test)]
 mod silence;
-#[cfg(test)]
-mod upgrading;
