@@ -1,113 +1,65 @@
 //! Which calls have a rate of their own.
 
-use sottovoce_proto::v1::blob_service_client::BlobServiceClient;
-use sottovoce_proto::v1::channel_service_client::ChannelServiceClient;
-use sottovoce_proto::v1::{
-    AcknowledgeRequest, BeginUploadRequest, FetchPrekeyBundlesRequest, FetchRecoveryBlobRequest, PostRequest,
-    SendSealedRequest,
-};
 use sottovoce_server::RateLimits;
-use tonic::Status;
 
 use super::{ONE, assert_limited};
-use crate::common::{Clients, Device, TestServer, reason, with_token};
+use crate::common::{Device, TestServer, call, reason};
 
-/// Of two calls, the second is one too many. What they ask for is nothing: they are counted all the same.
-async fn limited(
-    change: impl FnOnce(&mut RateLimits),
-    call: impl AsyncFn(&Clients, &str) -> Result<(), Status>,
-) {
-    let server = TestServer::start_limited(|limits| change(&mut limits.rates)).await;
-    let clients = server.connect().await;
-    let token = Device::named("alice").join(&clients).await;
-    if let Err(status) = call(&clients, &token).await {
-        assert_ne!(reason(&status), "RATE_LIMITED");
-    }
-    assert_limited(&call(&clients, &token).await.unwrap_err());
-    server.stop().await;
-}
+/// What is limited, the call, and whether it is made with a token.
+type Row = (fn(&mut RateLimits), &'static str, bool);
+
+const KINDS: [Row; 7] = [
+    (
+        |rates| rates.posts_per_device = ONE,
+        "/sottovoce.v1.ChannelService/Post",
+        true,
+    ),
+    (
+        |rates| rates.uploads_per_device = ONE,
+        "/sottovoce.v1.BlobService/BeginUpload",
+        true,
+    ),
+    (
+        |rates| rates.acknowledgements_per_device = ONE,
+        "/sottovoce.v1.MailboxService/Acknowledge",
+        true,
+    ),
+    (
+        |rates| rates.prekey_fetches_per_device = ONE,
+        "/sottovoce.v1.PrekeyService/FetchPrekeyBundles",
+        true,
+    ),
+    (
+        |rates| rates.sealed_sends_per_address = ONE,
+        "/sottovoce.v1.MailboxService/SendSealed",
+        false,
+    ),
+    (
+        |rates| rates.prekey_fetches_per_address = ONE,
+        "/sottovoce.v1.PrekeyService/FetchPrekeyBundles",
+        false,
+    ),
+    (
+        |rates| rates.recovery_fetches_per_address = ONE,
+        "/sottovoce.v1.AccountService/FetchRecoveryBlob",
+        false,
+    ),
+];
 
 #[tokio::test]
 async fn each_kind_of_call_has_a_rate_of_its_own() {
-    limited(
-        |rates| rates.posts_per_device = ONE,
-        async |clients, token| {
-            let request = with_token(token, PostRequest::default());
-            ChannelServiceClient::new(clients.channel.clone())
-                .post(request)
-                .await
-                .map(drop)
-        },
-    )
-    .await;
-    limited(
-        |rates| rates.uploads_per_device = ONE,
-        async |clients, token| {
-            let request = with_token(token, BeginUploadRequest::default());
-            BlobServiceClient::new(clients.channel.clone())
-                .begin_upload(request)
-                .await
-                .map(drop)
-        },
-    )
-    .await;
-    limited(
-        |rates| rates.acknowledgements_per_device = ONE,
-        async |clients, token| {
-            let request = with_token(token, AcknowledgeRequest::default());
-            clients.mailbox.clone().acknowledge(request).await.map(drop)
-        },
-    )
-    .await;
-    limited(
-        |rates| rates.prekey_fetches_per_device = ONE,
-        async |clients, token| {
-            let request = with_token(token, FetchPrekeyBundlesRequest::default());
-            clients
-                .prekeys
-                .clone()
-                .fetch_prekey_bundles(request)
-                .await
-                .map(drop)
-        },
-    )
-    .await;
-    limited(
-        |rates| rates.sealed_sends_per_address = ONE,
-        async |clients, _| {
-            clients
-                .mailbox
-                .clone()
-                .send_sealed(SendSealedRequest::default())
-                .await
-                .map(drop)
-        },
-    )
-    .await;
-    limited(
-        |rates| rates.prekey_fetches_per_address = ONE,
-        async |clients, _| {
-            let request = FetchPrekeyBundlesRequest::default();
-            clients
-                .prekeys
-                .clone()
-                .fetch_prekey_bundles(request)
-                .await
-                .map(drop)
-        },
-    )
-    .await;
-    limited(
-        |rates| rates.recovery_fetches_per_address = ONE,
-        async |clients, _| {
-            let request = FetchRecoveryBlobRequest::default();
-            clients
-                .accounts
-                .clone()
-                .fetch_recovery_blob(request)
-                .await
-                .map(drop)
-        },
-    )
-    .await;
+    for (change, path, with_token) in KINDS {
+        let server = TestServer::start_limited(|limits| change(&mut limits.rates)).await;
+        let clients = server.connect().await;
+        let bearer = format!("Bearer {}", Device::named("alice").join(&clients).await);
+        let metadata = [("authorization", bearer.as_str())];
+        let metadata = if with_token { &metadata[..] } else { &[] };
+        // What is asked for is nothing: it is counted all the same. The second is one too many.
+        if let Err(status) = call(&clients.channel, path, metadata, Vec::new()).await {
+            assert_ne!(reason(&status), "RATE_LIMITED", "{path}");
+        }
+        let second = call(&clients.channel, path, metadata, Vec::new()).await;
+        assert_limited(&second.unwrap_err());
+        server.stop().await;
+    }
 }
