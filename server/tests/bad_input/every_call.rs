@@ -6,8 +6,8 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::{
-    BEGIN, CONNECT, OPEN, POST, PUBLISH, PUT_GRANT, SEND, SEND_BATCH, SEND_SEALED, UPLOAD_PART,
-    WITH_TOKEN, World, invalid, too_large,
+    BEGIN, CONNECT, OPEN, POST, PUBLISH, PUT_GRANT, SEND, SEND_BATCH, SEND_SEALED, UPLOAD_PART, WITH_TOKEN,
+    World, invalid, too_large,
 };
 use crate::common::{call, dump, execute, expire_tokens, told};
 
