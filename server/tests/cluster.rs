@@ -10,13 +10,13 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use sottovoce_proto::v1::SubscribeResponse;
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{SubscribeRequest, SubscribeResponse};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tonic::Streaming;
 
-use crate::common::{Clients, Program, postgres_url, service, with_token};
+use crate::common::{Clients, Program, postgres_url, service, subscribe};
 
 const NODES: usize = 3;
 
@@ -125,12 +125,6 @@ async fn listen(clients: &Clients, token: &str) -> Streaming<SubscribeResponse> 
     let mut stream = subscribe(clients, token).await;
     assert!(matches!(next(&mut stream, SOON).await, Event::QueueEmpty(_)));
     stream
-}
-
-async fn subscribe(clients: &Clients, token: &str) -> Streaming<SubscribeResponse> {
-    let request = with_token(token, SubscribeRequest {});
-    let stream = clients.mailbox.clone().subscribe(request).await;
-    stream.unwrap().into_inner()
 }
 
 async fn next(stream: &mut Streaming<SubscribeResponse>, patience: Duration) -> Event {

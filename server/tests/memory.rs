@@ -3,23 +3,16 @@
 use std::time::{Duration, Instant};
 
 use sottovoce_proto::v1::connect_request::Frame;
-use sottovoce_proto::v1::{ConnectRequest, CountPrekeysRequest, SubscribeRequest};
+use sottovoce_proto::v1::{ConnectRequest, CountPrekeysRequest};
 use tokio::task::JoinSet;
 
-use crate::common::{Clients, Device, Program, with_token};
+use crate::common::{Clients, Device, Program, subscribe, with_token};
 
 /// The longest there may be.
 const LONGEST: usize = 128 * 1024;
 
 /// What four connections to SQLite hold for reading, in KiB.
 const READER_CACHES: u64 = 4 * 4096;
-
-/// KiB of memory that the process has.
-async fn resident_kib(program: &Program) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 async fn send(clients: &Clients, token: &str, to: &Device, n: u64) {
     let request = with_token(token, Device::letter(to, n, &vec![n as u8; LONGEST]));
@@ -46,28 +39,20 @@ async fn clients_that_never_read_cost_a_few_messages_each() {
     }
     // Once and in full, so that what is allocated once is there before.
     let (device, token) = &readers[0];
-    let request = with_token(token, SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = subscribe(&clients, token).await;
     for _ in 0..WAITING {
         stream.message().await.unwrap().unwrap();
     }
     drop(stream);
-    let before = resident_kib(&program).await;
+    let before = program.resident_kib();
     let mut held = Vec::new();
     for (_, token) in &readers {
         let own = Clients::connect(program.address).await;
-        let request = with_token(token, SubscribeRequest {});
-        let stream = own.mailbox.clone().subscribe(request).await.unwrap();
+        let stream = subscribe(&own, token).await;
         held.push((own, stream));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let cost = resident_kib(&program).await.saturating_sub(before);
+    let cost = program.resident_kib().saturating_sub(before);
     println!(
         "{cost} KiB for {READERS} clients that do not read {} MiB each",
         WAITING / 8
@@ -89,7 +74,7 @@ async fn a_flood_costs_a_bounded_amount_and_keeps_nobody_else_waiting() {
     let clients = Clients::connect(program.address).await;
     let (mallory, bob) = (Device::named("mallory"), Device::named("bob"));
     let (mallorys, bobs) = (mallory.join(&clients).await, bob.join(&clients).await);
-    let before = resident_kib(&program).await;
+    let before = program.resident_kib();
     let mut flood = JoinSet::new();
     for n in 0..CONNECTIONS {
         let (address, token, to) = (program.address, mallorys.clone(), bob.clone());
@@ -126,7 +111,7 @@ async fn a_flood_costs_a_bounded_amount_and_keeps_nobody_else_waiting() {
         let mut prekeys = clients.prekeys.clone();
         let answer = tokio::time::timeout(Duration::from_secs(5), prekeys.count_prekeys(call)).await;
         answer.expect("somebody else waits").unwrap();
-        most = most.max(resident_kib(&program).await);
+        most = most.max(program.resident_kib());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     flood.shutdown().await;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{
-    CountPrekeysRequest, FetchPrekeyBundlesRequest, PrekeyBundle, PublishPrekeysRequest, SubscribeRequest,
+    CountPrekeysRequest, FetchPrekeyBundlesRequest, PrekeyBundle, PublishPrekeysRequest,
 };
 use tonic::Status;
 
-use crate::common::{Clients, Device, Look, TestServer, add_device, dump, reason, statement, with_token};
+use crate::common::{
+    Clients, Device, Look, TestServer, add_device, dump, reason, statement, subscribe, until_queue_empty,
+    with_token,
+};
 
 async fn publish(clients: &Clients, token: &str, request: PublishPrekeysRequest) -> Result<u32, Status> {
     let answer = clients
@@ -228,11 +231,8 @@ async fn a_device_that_listens_is_told_when_its_one_time_prekeys_run_low() {
     let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
     publish(&clients, &bobs, bob.prekeys(1..=21)).await.unwrap();
     publish(&clients, &bobs, bob.kem_prekeys(1..=30)).await.unwrap();
-    let listening = with_token(&bobs, SubscribeRequest {});
-    let stream = clients.mailbox.clone().subscribe(listening).await;
-    let mut stream = stream.unwrap().into_inner();
-    let first = stream.message().await.unwrap().unwrap().event.unwrap();
-    assert!(matches!(first, Event::QueueEmpty(_)));
+    let mut stream = subscribe(&clients, &bobs).await;
+    assert!(until_queue_empty(&mut stream).await.is_empty());
     // With twenty of a kind left nobody is told, and with nineteen they are.
     for _ in 0..2 {
         fetch(&clients, &alices, &bob).await.unwrap();

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{Delivery, SendRequest, SubscribeRequest};
+use sottovoce_proto::v1::{Delivery, SendRequest};
 
-use crate::common::{Device, Look, TestServer, setting, with_token};
+use crate::common::{Device, Look, TestServer, setting, subscribe, with_token};
 use crate::mailbox::now_ms;
 
 const MESSAGES: u64 = 300;
@@ -62,15 +62,7 @@ async fn what_was_scheduled_comes_once_and_in_order_though_every_node_looks() {
     let counted = "SELECT CAST(mailbox_messages AS TEXT) FROM devices ORDER BY mailbox_messages DESC";
     assert_eq!(look.texts(counted).await[0], MESSAGES.to_string());
     look.close().await;
-    let request = with_token(&bobs, SubscribeRequest {});
-    let clients = nodes[2].connect().await;
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = subscribe(&nodes[2].connect().await, &bobs).await;
     let first = stream.message().await.unwrap().unwrap().event.unwrap();
     assert!(matches!(first, Event::Envelope(envelope) if envelope.ciphertext == b"0"));
     for node in nodes.into_iter().rev() {

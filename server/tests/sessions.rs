@@ -6,14 +6,13 @@ mod refreshing;
 
 use std::time::Duration;
 
-use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{
     CountPrekeysRequest, ListSessionsRequest, RefreshTokensRequest, RefreshTokensResponse,
-    RevokeSessionRequest, Session, SubscribeRequest, SubscribeResponse,
+    RevokeSessionRequest, Session, SubscribeResponse,
 };
 use tonic::{Request, Status, Streaming};
 
-use crate::common::{Clients, reason, with_token};
+use crate::common::{Clients, reason, subscribe, until_queue_empty, with_token};
 
 const HERE: &str = "https://chat.example";
 
@@ -65,16 +64,8 @@ async fn revoke(clients: &Clients, token: &str, session: &[u8]) -> Result<(), St
 
 /// A stream that has said that nothing waits.
 async fn listen(clients: &Clients, token: &str) -> Streaming<SubscribeResponse> {
-    let request = with_token(token, SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let first = stream.message().await.unwrap().unwrap().event;
-    assert!(matches!(first, Some(Event::QueueEmpty(_))));
+    let mut stream = subscribe(clients, token).await;
+    assert!(until_queue_empty(&mut stream).await.is_empty());
     stream
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use sottovoce_proto::v1::Envelope;
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{Envelope, SubscribeRequest};
 use sottovoce_server::{Database, PostgresUrl};
 
-use crate::common::{Device, TestServer, reason, with_token};
+use crate::common::{Device, TestServer, reason, subscribe, until_queue_empty, with_token};
 use crate::faults::link_to_postgres;
 
 /// Longer than the server waits for PostgreSQL, some times over.
@@ -24,16 +24,8 @@ async fn a_server_whose_connections_are_lost_without_a_word_recovers() {
     let clients = server.connect().await;
     let (alice, bob) = (Device::named("alice"), Device::named("bob"));
     let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
-    let request = with_token(&bobs, SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let first = stream.message().await.unwrap().unwrap().event.unwrap();
-    assert!(matches!(first, Event::QueueEmpty(_)));
+    let mut stream = subscribe(&clients, &bobs).await;
+    assert!(until_queue_empty(&mut stream).await.is_empty());
     link.forget();
     let (begun, mut repeats) = (Instant::now(), 0);
     loop {
@@ -59,14 +51,7 @@ async fn a_server_whose_connections_are_lost_without_a_word_recovers() {
         Ok(event) => assert!(is(event.unwrap().event, b"at last")),
         Err(status) => {
             assert_eq!(reason(&status), "INTERNAL");
-            let request = with_token(&bobs, SubscribeRequest {});
-            let mut stream = clients
-                .mailbox
-                .clone()
-                .subscribe(request)
-                .await
-                .unwrap()
-                .into_inner();
+            let mut stream = subscribe(&clients, &bobs).await;
             assert!(is(stream.message().await.unwrap().unwrap().event, b"at last"));
         }
     }

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use sottovoce_proto::v1::SignedStatement;
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{SignedStatement, SubscribeRequest};
 use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::blobs::Person;
-use crate::common::{Device, Look, Store, TestServer, id, reason, with_token};
+use crate::common::{Device, Look, Store, TestServer, id, reason, subscribe, with_token};
 
 /// Milliseconds, far from now.
 const FUTURE: u64 = 9_000_000_000_000;
@@ -141,14 +141,7 @@ async fn a_database_of_an_older_version_keeps_all_that_is_in_it() {
         let conflict = with_token(&alices, Device::letter(&bob, 1, b"another"));
         let conflict = clients.mailbox.clone().send(conflict).await.unwrap_err();
         assert_eq!(reason(&conflict), "MESSAGE_ID_CONFLICT", "the receipt is there");
-        let request = with_token(&bobs, SubscribeRequest {});
-        let mut stream = clients
-            .mailbox
-            .clone()
-            .subscribe(request)
-            .await
-            .unwrap()
-            .into_inner();
+        let mut stream = subscribe(&clients, &bobs).await;
         let mut numbers = Vec::new();
         while numbers.len() < 3 {
             let event = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;

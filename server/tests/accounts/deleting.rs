@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use sha2::Digest;
 
+use sottovoce_proto::v1::SetAccessKeyRequest;
 use sottovoce_proto::v1::channel_service_client::ChannelServiceClient;
 use sottovoce_proto::v1::{
     CompleteAuthenticationRequest, DeleteAccountRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest,
 };
-use sottovoce_proto::v1::{SetAccessKeyRequest, SubscribeRequest};
 use tonic::Status;
 
 use super::{following, register, second, update, works};
-use crate::common::{Clients, Device, Look, TestServer, dump, execute, reason, statement, told, with_token};
+use crate::common::{
+    Clients, Device, Look, TestServer, dump, execute, reason, statement, subscribe, told, with_token,
+};
 use crate::{blobs, channels};
 
 pub(crate) async fn delete(clients: &Clients, token: &str, signer: &Device) -> Result<(), Status> {
@@ -125,14 +127,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
     let (alice, bob) = (Device::named("alice"), Device::named("bob"));
     let bobs = bob.join(&clients).await;
     let (laptop, token) = furnish(&clients, &alice, &bob, &bobs).await;
-    let listening = with_token(&token, SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(listening)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = subscribe(&clients, &token).await;
     let needles: Vec<String> = [
         alice.id.as_bytes().as_slice(),
         laptop.id.as_bytes(),

@@ -13,8 +13,7 @@ use sottovoce_proto::v1::channel_service_client::ChannelServiceClient;
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{
     AcknowledgeRequest, AppendRosterEntryRequest, CreateChannelRequest, Envelope, GetRosterEntriesRequest,
-    GetRosterEntriesResponse, PostRequest, PostResponse, SignedStatement, SubscribeRequest,
-    SubscribeResponse,
+    GetRosterEntriesResponse, PostRequest, PostResponse, SignedStatement, SubscribeResponse,
 };
 use sottovoce_statements::{
     Account, ChannelId, CurrentEntry, DeviceManifest, EntrySigner, Roster, RosterChange, RosterEntry, Signed,
@@ -23,7 +22,7 @@ use sottovoce_statements::{
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use crate::common::{Clients, Device, TestServer, id, statement, with_token};
+use crate::common::{Clients, Device, TestServer, id, statement, subscribe, with_token};
 
 /// Somebody with an account and a token.
 #[derive(Clone)]
@@ -203,17 +202,6 @@ pub(crate) async fn found(
     let mut channels = channels.clone();
     let answer = channels.create_channel(with_token(&by.token, request));
     Ok(answer.await?.into_inner().channel_id)
-}
-
-async fn subscribe(clients: &Clients, token: &str) -> Streaming<SubscribeResponse> {
-    let request = with_token(token, SubscribeRequest {});
-    clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner()
 }
 
 async fn acknowledge(clients: &Clients, token: &str, envelope_ids: Vec<Vec<u8>>) {

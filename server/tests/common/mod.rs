@@ -7,6 +7,7 @@ pub(crate) mod h2;
 mod program;
 mod raw;
 pub(crate) mod s3;
+mod stream;
 
 pub(crate) use certificates::Authority;
 pub(crate) use database::{
@@ -15,6 +16,7 @@ pub(crate) use database::{
 pub(crate) use device::{Device, statement};
 pub(crate) use program::{Program, database_variable};
 pub(crate) use raw::{call, half_open, last_word, streamed, unfinished};
+pub(crate) use stream::{subscribe, until_queue_empty};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -13,24 +13,13 @@ pub(crate) use flags::now_ms;
 use std::time::Duration;
 
 use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{AcknowledgeRequest, Envelope, SubscribeRequest, SubscribeResponse};
+use sottovoce_proto::v1::{AcknowledgeRequest, Envelope, SubscribeResponse};
 use tonic::{Status, Streaming};
 
-use crate::common::{Clients, Device, TestServer, with_token};
+use crate::common::{Clients, Device, TestServer, subscribe, with_token};
 
 /// How long nothing must come before a test believes that nothing comes.
 const QUIET: Duration = Duration::from_millis(150);
-
-async fn subscribe(clients: &Clients, token: &str) -> Streaming<SubscribeResponse> {
-    let request = with_token(token, SubscribeRequest {});
-    clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner()
-}
 
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Event {
     let answer = tokio::time::timeout(Duration::from_secs(5), stream.message()).await;

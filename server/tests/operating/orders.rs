@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use sottovoce_proto::v1::SubscribeRequest;
 use sottovoce_proto::v1::server_service_client::ServerServiceClient;
 use tokio::time::timeout;
 
 use super::{done, refused, start};
 use crate::accounts::{following, register, second, update};
-use crate::common::{Clients, Device, statement};
+use crate::common::{Clients, Device, reason, statement, subscribe, with_token};
 
 #[tokio::test]
 async fn a_running_server_takes_orders() {
@@ -89,20 +90,14 @@ async fn a_device_that_is_signed_out_is_out() {
     let clients = Clients::connect(program.address).await;
     let alice = Device::named("alice");
     let token = alice.join(&clients).await;
-    let request = || crate::common::with_token(&token, sottovoce_proto::v1::SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request())
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = subscribe(&clients, &token).await;
     assert!(stream.message().await.unwrap().is_some());
     done(folder.path(), &["device", "revoke", &alice.id.to_string()]).await;
     let ended = timeout(Duration::from_secs(5), stream.message()).await.unwrap();
-    assert_eq!(crate::common::reason(&ended.unwrap_err()), "TOKEN_INVALID");
-    let again = clients.mailbox.clone().subscribe(request()).await.unwrap_err();
-    assert_eq!(crate::common::reason(&again), "TOKEN_INVALID");
+    assert_eq!(reason(&ended.unwrap_err()), "TOKEN_INVALID");
+    let request = with_token(&token, SubscribeRequest {});
+    let again = clients.mailbox.clone().subscribe(request).await.unwrap_err();
+    assert_eq!(reason(&again), "TOKEN_INVALID");
     program.kill().await;
 }
 
@@ -139,7 +134,7 @@ async fn turned_away(clients: &Clients, device: &Device) -> Option<String> {
         challenge: Some(statement(device.challenge(&begun), &device.identity)),
     };
     let answer = clients.auth.clone().complete_authentication(request).await;
-    answer.err().map(|status| crate::common::reason(&status))
+    answer.err().map(|status| reason(&status))
 }
 
 #[tokio::test]
@@ -154,20 +149,13 @@ async fn a_device_that_is_shut_out_stays_out_until_it_is_let_in() {
     let mut newest = following(&first, 2, &[&phone, &laptop]);
     update(&clients, &newest, &[&laptop]).await.unwrap();
     let token = laptop.sign_in(&clients).await;
-    let request = crate::common::with_token(&token, sottovoce_proto::v1::SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream = subscribe(&clients, &token).await;
     assert!(stream.message().await.unwrap().is_some());
 
     let laptops_id = laptop.id.to_string();
     done(data, &["device", "block", &laptops_id]).await;
     let ended = timeout(Duration::from_secs(5), stream.message()).await.unwrap();
-    assert_eq!(crate::common::reason(&ended.unwrap_err()), "TOKEN_INVALID");
+    assert_eq!(reason(&ended.unwrap_err()), "TOKEN_INVALID");
     let shut_out = Some("DEVICE_BLOCKED".to_owned());
     assert_eq!(turned_away(&clients, &laptop).await, shut_out);
     assert_eq!(turned_away(&clients, &phone).await, None);

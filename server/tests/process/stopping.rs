@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sottovoce_proto::v1::SubscribeRequest;
-
-use crate::common::{Clients, Device, Program, reason, unfinished, with_token};
+use crate::common::{Clients, Device, Program, reason, subscribe, unfinished};
 
 #[cfg(unix)]
 #[tokio::test]
@@ -14,14 +12,7 @@ async fn a_signal_stops_it_in_order() {
         let program = Program::start(folder.path()).await;
         let clients = Clients::connect(program.address).await;
         let token = Device::named("alice").join(&clients).await;
-        let request = with_token(&token, SubscribeRequest {});
-        let mut stream = clients
-            .mailbox
-            .clone()
-            .subscribe(request)
-            .await
-            .unwrap()
-            .into_inner();
+        let mut stream = subscribe(&clients, &token).await;
         assert!(stream.message().await.unwrap().is_some());
         let begun = Instant::now();
         program.signal(signal).await;

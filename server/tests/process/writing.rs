@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use sottovoce_proto::v1::subscribe_response::Event;
-use sottovoce_proto::v1::{AcknowledgeRequest, SubscribeRequest};
+
+use sottovoce_proto::v1::AcknowledgeRequest;
 
 use crate::accounts::{delete, furnish, until_swept};
-use crate::common::{Clients, Device, Program, id, with_token};
+use crate::common::{Clients, Device, Program, id, subscribe, until_queue_empty, with_token};
 
 #[cfg(unix)]
 #[tokio::test]
@@ -24,15 +24,8 @@ async fn what_was_acknowledged_is_no_longer_in_the_data_folder() {
         clients.mailbox.clone().send(request).await.unwrap();
     }
     assert!(contains(&files(folder.path()), b"remember me") && contains(&files(folder.path()), b"forget me"));
-    let request = with_token(&bobs, SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
-    while let Some(Event::Envelope(envelope)) = stream.message().await.unwrap().unwrap().event {
+    let mut stream = subscribe(&clients, &bobs).await;
+    for envelope in until_queue_empty(&mut stream).await {
         let request = AcknowledgeRequest {
             envelope_ids: vec![envelope.envelope_id],
         };
@@ -110,18 +103,9 @@ async fn tokens_are_never_written_and_nobody_is_named_in_the_log() {
     let refusal = clients.mailbox.clone().send(refused).await.unwrap_err();
     let number = refusal.metadata().get("x-request-id").unwrap();
     let number = number.to_str().unwrap().to_owned();
-    let request = with_token(&tokens[1], SubscribeRequest {});
-    let mut stream = clients
-        .mailbox
-        .clone()
-        .subscribe(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let mut envelopes = Vec::new();
-    while let Some(Event::Envelope(envelope)) = stream.message().await.unwrap().unwrap().event {
-        envelopes.push(envelope.envelope_id);
-    }
+    let mut stream = subscribe(&clients, &tokens[1]).await;
+    let waiting = until_queue_empty(&mut stream).await.into_iter();
+    let envelopes: Vec<_> = waiting.map(|envelope| envelope.envelope_id).collect();
     let request = AcknowledgeRequest {
         envelope_ids: envelopes[..1].to_vec(),
     };
