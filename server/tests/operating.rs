@@ -57,6 +57,17 @@ pub(crate) fn metric(text: &str, name: &str) -> f64 {
         .unwrap()
 }
 
+/// How many runs of a job that ended so are counted, 0 when there is no such metric yet.
+pub(crate) async fn runs(address: SocketAddr, job: &str, outcome: &str) -> f64 {
+    let (_, metrics) = get(address, "/metrics").await;
+    let name = format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"{outcome}\"}}");
+    if metrics.contains(&name) {
+        metric(&metrics, &name)
+    } else {
+        0.0
+    }
+}
+
 /// A command on the same data folder.
 pub(crate) fn command(data_dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-server"));

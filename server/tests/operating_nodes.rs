@@ -6,7 +6,7 @@ use sottovoce_proto::v1::BeginAuthenticationRequest;
 
 use crate::blobs;
 use crate::common::{Clients, Device, postgres_url};
-use crate::operating::{done, get, metric, refused, start};
+use crate::operating::{done, refused, runs, start};
 
 #[tokio::test]
 async fn of_two_nodes_one_runs_a_job_and_the_other_takes_over() {
@@ -25,22 +25,14 @@ async fn of_two_nodes_one_runs_a_job_and_the_other_takes_over() {
     let (first, operators_of_first) = node(&one, "first").await;
     let (second, operators_of_second) = node(&two, "second").await;
     tokio::time::sleep(Duration::from_secs(6)).await;
-    let runs = |metrics: &str| {
-        let name = "sottovoce_job_runs_total{name=\"lapsed\",outcome=\"done\"}";
-        if metrics.contains(name) {
-            metric(metrics, name)
-        } else {
-            0.0
-        }
-    };
-    let of_first = runs(&get(operators_of_first, "/metrics").await.1);
-    let of_second = runs(&get(operators_of_second, "/metrics").await.1);
+    let of_first = runs(operators_of_first, "lapsed", "done").await;
+    let of_second = runs(operators_of_second, "lapsed", "done").await;
     // Were each to run it for itself, there would be twice as many.
     let together = of_first + of_second;
     assert!((3.0..=8.0).contains(&together), "{of_first} and {of_second}");
     first.kill().await;
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let later = runs(&get(operators_of_second, "/metrics").await.1);
+    let later = runs(operators_of_second, "lapsed", "done").await;
     assert!(later >= of_second + 2.0, "{of_second}, then {later}");
     second.kill().await;
 }

@@ -1,9 +1,8 @@
 //! The jobs that run beside calls: that they run, that they fail visibly, and on which node.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{done, get, metric, start};
+use super::{done, get, runs, start};
 use crate::common::{Look, execute};
 
 #[tokio::test]
@@ -15,14 +14,10 @@ async fn jobs_run_and_say_so() {
     })
     .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (_, metrics) = get(operators, "/metrics").await;
     for job in [
         "release", "expire", "sweep", "expired", "lapsed", "forsaken", "unheld", "bereft", "orphans",
     ] {
-        let runs = metric(
-            &metrics,
-            &format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}"),
-        );
+        let runs = runs(operators, job, "done").await;
         assert!(
             (2.0..=12.0).contains(&runs),
             "{job} ran {runs} times in two seconds"
@@ -35,17 +30,6 @@ async fn jobs_run_and_say_so() {
     program.kill().await;
 }
 
-/// How many runs of a job are counted, 0 when the metric is not there yet.
-async fn runs(operators: SocketAddr, job: &str) -> f64 {
-    let (_, metrics) = get(operators, "/metrics").await;
-    let name = format!("sottovoce_job_runs_total{{name=\"{job}\",outcome=\"done\"}}");
-    if metrics.contains(&name) {
-        metric(&metrics, &name)
-    } else {
-        0.0
-    }
-}
-
 #[tokio::test]
 async fn a_job_that_fails_is_counted_shown_and_logged_and_goes_on_when_it_can() {
     let folder = tempfile::tempdir().unwrap();
@@ -55,20 +39,17 @@ async fn a_job_that_fails_is_counted_shown_and_logged_and_goes_on_when_it_can() 
     })
     .await;
     let until = async |outcome: &str, more: f64| {
-        let name = format!("sottovoce_job_runs_total{{name=\"release\",outcome=\"{outcome}\"}}");
         let begun = std::time::Instant::now();
         let mut at_first = None;
         loop {
-            let (_, metrics) = get(operators, "/metrics").await;
-            let runs = if metrics.contains(&name) {
-                metric(&metrics, &name)
-            } else {
-                0.0
-            };
+            let runs = runs(operators, "release", outcome).await;
             if runs >= *at_first.get_or_insert(runs) + more {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{name} stays {runs}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{outcome} stays {runs}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -114,13 +95,17 @@ async fn a_job_that_another_node_has_is_taken_over_when_its_lease_has_run_out() 
     .await;
     let until = async |job: &str, count: f64| {
         let begun = std::time::Instant::now();
-        while runs(operators, job).await < count {
+        while runs(operators, job, "done").await < count {
             assert!(begun.elapsed() < Duration::from_secs(30), "{job} does not run");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     until("sweep", 5.0).await;
-    assert_eq!(runs(operators, "lapsed").await, 0.0, "it is another node's");
+    assert_eq!(
+        runs(operators, "lapsed", "done").await,
+        0.0,
+        "it is another node's"
+    );
     execute(
         &database,
         "UPDATE jobs SET lease_until_ms = 1 WHERE name = 'lapsed'",
