@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use turmoil::Builder;
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::each_seed;
 use super::node::PORT;
 use super::random::Random;
 use crate::auth::Origin;
@@ -64,16 +64,7 @@ type Answered = Arc<Mutex<HashMap<DeviceId, u32>>>;
 
 #[test]
 fn a_flood_gets_no_more_than_its_rate_and_keeps_nobody_waiting() {
-    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds: Vec<u64> = match (number("SOTTOVOCE_SEED"), number("SOTTOVOCE_SEEDS")) {
-        (Some(seed), _) => vec![seed],
-        (None, count) => (0..count.unwrap_or(SEEDS)).collect(),
-    };
-    let failed: Vec<u64> = seeds
-        .into_iter()
-        .filter(|seed| catch_unwind(AssertUnwindSafe(|| run(*seed))).is_err())
-        .collect();
-    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
+    each_seed(SEEDS, &[], run);
 }
 
 fn run(seed: u64) {
