@@ -14,28 +14,27 @@ use std::time::Duration;
 use common::{PATIENCE, RunningServer, address, next, read, sent, until};
 use sottovoce::{ClientError, EventKind, InputError};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Row};
+use sqlx::{ConnectOptions, Decode, Row, Sqlite, Type};
+
+/// One column of the server's database.
+async fn column<T>(server: &RunningServer, query: &'static str) -> Vec<Option<T>>
+where
+    Option<T>: for<'row> Decode<'row, Sqlite> + Type<Sqlite>,
+{
+    let options = SqliteConnectOptions::new().filename(&server.database);
+    let mut database = options.connect().await.expect("the server's database");
+    let rows = sqlx::query(query).fetch_all(&mut database).await.expect("rows");
+    rows.iter().map(|row| row.get(0)).collect()
+}
 
 /// Whom the server's database names as the senders of what waits.
 async fn senders(server: &RunningServer) -> Vec<Option<String>> {
-    let options = SqliteConnectOptions::new().filename(&server.database);
-    let mut database = options.connect().await.expect("the server's database");
-    let rows = sqlx::query("SELECT sender FROM envelopes")
-        .fetch_all(&mut database)
-        .await
-        .expect("rows");
-    rows.iter().map(|row| row.get(0)).collect()
+    column(server, "SELECT sender FROM envelopes").await
 }
 
 /// What the server keeps of the accounts' access keys.
 async fn access_key_hashes(server: &RunningServer) -> Vec<Option<Vec<u8>>> {
-    let options = SqliteConnectOptions::new().filename(&server.database);
-    let mut database = options.connect().await.expect("the server's database");
-    let rows = sqlx::query("SELECT access_key_hash FROM accounts ORDER BY id")
-        .fetch_all(&mut database)
-        .await
-        .expect("rows");
-    rows.iter().map(|row| row.get(0)).collect()
+    column(server, "SELECT access_key_hash FROM accounts ORDER BY id").await
 }
 
 #[tokio::test]
