@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 
 use sottovoce_proto::v1::{
-    CountPrekeysRequest, FetchPrekeyBundlesRequest, PublishPrekeysRequest, PublishPrekeysResponse,
-    SignedStatement,
+    CountPrekeysRequest, PublishPrekeysRequest, PublishPrekeysResponse, SignedStatement,
 };
 use sottovoce_statements::{KemPrekey, KemPrekeyRole, Signed};
 use tonic::Status;
 
 use crate::common::{Clients, Device, TestServer, dump, reason, statement, with_token};
+use crate::prekeys;
 
 async fn publish(
     clients: &Clients,
@@ -24,17 +24,7 @@ async fn publish(
 
 /// The KEM prekey of a bundle.
 async fn fetch(clients: &Clients, token: &str, of: &Device) -> Result<SignedStatement, Status> {
-    let request = FetchPrekeyBundlesRequest {
-        address: of.address.to_string(),
-        device_ids: vec![of.id.as_bytes().to_vec()],
-        ..Default::default()
-    };
-    let mut prekeys = clients.prekeys.clone();
-    let answer = prekeys
-        .fetch_prekey_bundles(with_token(token, request))
-        .await?
-        .into_inner();
-    let bundle = answer.bundles.into_iter().next().unwrap();
+    let bundle = prekeys::fetch(clients, token, of).await?;
     assert!(bundle.signed_prekey.is_some());
     Ok(bundle.kem_prekey.expect("a bundle never comes without"))
 }

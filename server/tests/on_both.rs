@@ -16,7 +16,7 @@ pub(crate) mod mailbox;
 mod memory;
 #[cfg(unix)]
 pub(crate) mod operating;
-mod prekeys;
+pub(crate) mod prekeys;
 mod pressure;
 #[cfg(unix)]
 mod server_name;

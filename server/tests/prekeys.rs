@@ -23,7 +23,7 @@ async fn publish(clients: &Clients, token: &str, request: PublishPrekeysRequest)
     Ok(answer.into_inner().one_time_remaining)
 }
 
-async fn fetch(clients: &Clients, token: &str, of: &Device) -> Result<PrekeyBundle, Status> {
+pub(crate) async fn fetch(clients: &Clients, token: &str, of: &Device) -> Result<PrekeyBundle, Status> {
     let request = FetchPrekeyBundlesRequest {
         address: of.address.to_string(),
         device_ids: vec![of.id.as_bytes().to_vec()],

@@ -14,7 +14,7 @@ use tonic::Status;
 
 use super::{following, register, second, update, works};
 use crate::common::{
-    Clients, Device, Look, TestServer, dump, execute, reason, statement, subscribe, told, with_token,
+    Clients, Device, Look, TestServer, dump, end_of, execute, reason, statement, subscribe, told, with_token,
 };
 use crate::{blobs, channels};
 
@@ -127,7 +127,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
     let (alice, bob) = (Device::named("alice"), Device::named("bob"));
     let bobs = bob.join(&clients).await;
     let (laptop, token) = furnish(&clients, &alice, &bob, &bobs).await;
-    let mut stream = subscribe(&clients, &token).await;
+    let stream = subscribe(&clients, &token).await;
     let needles: Vec<String> = [
         alice.id.as_bytes().as_slice(),
         laptop.id.as_bytes(),
@@ -191,15 +191,7 @@ async fn a_deleted_account_leaves_nothing_behind() {
         1
     );
     assert_eq!(works(&clients, &token).await, Err("TOKEN_INVALID".into()));
-    let end = async {
-        loop {
-            if let Err(status) = stream.message().await {
-                return reason(&status);
-            }
-        }
-    };
-    let end = tokio::time::timeout(Duration::from_secs(5), end).await.unwrap();
-    assert_eq!(end, "TOKEN_INVALID");
+    assert_eq!(reason(&end_of(stream).await), "TOKEN_INVALID");
     assert_eq!(works(&clients, &bobs).await, Ok(()));
     server.stop().await;
 }

@@ -1,14 +1,14 @@
 //! Manifests: replaced one by one, devices that come and go with them.
 
-use std::time::Duration;
-
 use sottovoce_proto::v1::{
     DeviceMessage, GetAccountRequest, GetAccountResponse, GetManifestHistoryRequest, ListDevicesRequest,
-    RefreshTokensRequest, SendRequest, SignedStatement, SubscribeRequest,
+    RefreshTokensRequest, SendRequest, SignedStatement,
 };
 
 use super::{binding, following, register, second, update, update_after, works};
-use crate::common::{Clients, Device, Look, TestServer, dump, id, mismatch, reason, told, with_token};
+use crate::common::{
+    Clients, Device, Look, TestServer, dump, end_of, id, mismatch, reason, subscribe, told, with_token,
+};
 
 async fn account(clients: &Clients, token: &str, device: &Device) -> GetAccountResponse {
     let request = GetAccountRequest {
@@ -184,22 +184,13 @@ async fn a_device_that_leaves_the_manifest_loses_everything() {
         .send(with_token(&session.access_token, later))
         .await
         .unwrap();
-    let listening = with_token(&session.access_token, SubscribeRequest {});
-    let mut stream = mailbox.subscribe(listening).await.unwrap().into_inner();
+    let mut stream = subscribe(&clients, &session.access_token).await;
     stream.message().await.unwrap();
 
     let three = following(&two, 3, &[&phone]);
     update(&clients, &three, &[]).await.unwrap();
 
-    let end = async {
-        loop {
-            if let Err(status) = stream.message().await {
-                return reason(&status);
-            }
-        }
-    };
-    let end = tokio::time::timeout(Duration::from_secs(5), end).await.unwrap();
-    assert_eq!(end, "TOKEN_INVALID");
+    assert_eq!(reason(&end_of(stream).await), "TOKEN_INVALID");
     assert_eq!(
         works(&clients, &session.access_token).await,
         Err("TOKEN_INVALID".into())

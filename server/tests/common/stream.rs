@@ -1,8 +1,10 @@
 //! A device's stream, as a web client has it.
 
+use std::time::Duration;
+
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{Envelope, SubscribeRequest, SubscribeResponse};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use super::{Clients, with_token};
 
@@ -23,4 +25,17 @@ pub(crate) async fn until_queue_empty(stream: &mut Streaming<SubscribeResponse>)
             other => panic!("{other:?} came before the queue was empty"),
         }
     }
+}
+
+/// Why a stream ends, whatever comes before.
+pub(crate) async fn end_of(mut stream: Streaming<SubscribeResponse>) -> Status {
+    let end = async {
+        loop {
+            if let Err(end) = stream.message().await {
+                return end;
+            }
+        }
+    };
+    let end = tokio::time::timeout(Duration::from_secs(5), end).await;
+    end.expect("the stream goes on")
 }

@@ -20,16 +20,7 @@ struct Line {
 
 impl Line {
     async fn open(clients: &Clients, token: &str) -> Self {
-        let (asked, received) = mpsc::channel(1024);
-        let request = with_token(token, ReceiverStream::new(received));
-        let frames = clients
-            .mailbox
-            .clone()
-            .connect(request)
-            .await
-            .unwrap()
-            .into_inner();
-        let mut line = Self { asked, frames };
+        let mut line = Self::open_with_backlog(clients, token).await;
         assert_eq!(line.next().await, Frame::QueueEmpty(Default::default()));
         line
     }

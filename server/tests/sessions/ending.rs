@@ -114,18 +114,7 @@ async fn a_stream_that_begins_while_its_session_ends_ends_too() {
         assert_eq!(revoked, Ok(()));
         let end = match stream {
             Err(refused) => refused,
-            Ok(stream) => {
-                let mut stream = stream.into_inner();
-                let end = async {
-                    loop {
-                        if let Err(end) = stream.message().await {
-                            break end;
-                        }
-                    }
-                };
-                let end = tokio::time::timeout(Duration::from_secs(5), end).await;
-                end.expect("the stream goes on")
-            }
+            Ok(stream) => crate::common::end_of(stream.into_inner()).await,
         };
         assert_eq!(reason(&end), "TOKEN_INVALID");
     }
