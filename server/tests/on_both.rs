@@ -10,6 +10,7 @@ pub(crate) mod common;
 pub(crate) mod faults;
 mod kem_prekeys;
 mod kill;
+mod logging;
 pub(crate) mod mailbox;
 // Asks Linux how much memory a process has.
 #[cfg(target_os = "linux")]

@@ -82,7 +82,7 @@ impl Person {
         Ok(answer.into_inner().offset)
     }
 
-    async fn finish(&self, upload: u64) -> Result<FinishUploadResponse, Status> {
+    pub(crate) async fn finish(&self, upload: u64) -> Result<FinishUploadResponse, Status> {
         let request = FinishUploadRequest {
             upload_id: id(upload),
         };

@@ -191,6 +191,19 @@ impl Club {
     }
 }
 
+/// A channel of somebody's with somebody else in it. Returns its id; its height is 1.
+pub(crate) async fn founded_by_two(clients: &Clients, owner: &Person, member: &Device) -> Vec<u8> {
+    let mut channels = ChannelServiceClient::new(clients.channel.clone());
+    let entry = genesis(&owner.device, 1);
+    let roster = Roster::found(&checked(&owner.device, entry.clone())).unwrap();
+    let id = found(&channels, owner, entry).await.unwrap();
+    let add = roster.next_entry(RosterChange::Add(account(member)), signer(&owner.device));
+    let entry = Some(statement(add.unwrap(), &owner.device.identity));
+    let request = with_token(&owner.token, AppendRosterEntryRequest { entry });
+    channels.append_roster_entry(request).await.unwrap();
+    id
+}
+
 pub(crate) async fn found(
     channels: &ChannelServiceClient<Channel>,
     by: &Person,

@@ -3,6 +3,7 @@
 mod certificates;
 mod database;
 mod device;
+mod files;
 pub(crate) mod h2;
 mod program;
 mod raw;
@@ -14,6 +15,7 @@ pub(crate) use database::{
     Look, add_device, dump, execute, expire_tokens, hold_the_write_lock, postgres_url, service, setting,
 };
 pub(crate) use device::{Device, statement};
+pub(crate) use files::{contains, files};
 pub(crate) use program::{Program, database_variable};
 pub(crate) use raw::{call, half_open, last_word, streamed, unfinished};
 pub(crate) use stream::{end_of, subscribe, until_queue_empty};
