@@ -6,13 +6,31 @@ use sottovoce_proto::v1::connect_request::Frame;
 use sottovoce_proto::v1::{ConnectRequest, CountPrekeysRequest};
 use tokio::task::JoinSet;
 
-use crate::common::{Clients, Device, Program, subscribe, with_token};
+use crate::common::{Clients, Device, Program, Store, subscribe, with_token};
 
 /// The longest there may be.
 const LONGEST: usize = 128 * 1024;
 
-/// What four connections to SQLite hold for reading, in KiB.
-const READER_CACHES: u64 = 4 * 4096;
+/// The same in KiB.
+const MESSAGE: u64 = 128;
+
+/// What a client that does not read has in memory, in KiB: of the longest messages four that are held ready,
+/// one that waits for a place among them, one that gRPC has encoded, and one that HTTP/2 is sending; and less
+/// than another one's worth for the connection itself.
+const CLIENT: u64 = (4 + 1 + 1 + 1 + 1) * MESSAGE;
+
+/// Connections to the database for reading.
+const CONNECTIONS: u64 = 4;
+
+/// What each of them has, in KiB: a message as the driver has it and as it is handed on, and on SQLite the
+/// pages it keeps.
+const fn connection() -> u64 {
+    let pages = match crate::STORE {
+        Store::Sqlite => 4096,
+        Store::Postgres => 0,
+    };
+    2 * MESSAGE + pages
+}
 
 async fn send(clients: &Clients, token: &str, to: &Device, n: u64) {
     let request = with_token(token, Device::letter(to, n, &vec![n as u8; LONGEST]));
@@ -57,9 +75,9 @@ async fn clients_that_never_read_cost_a_few_messages_each() {
         "{cost} KiB for {READERS} clients that do not read {} MiB each",
         WAITING / 8
     );
-    // For each what was read ahead, and what gRPC and HTTP/2 have ready to send, some 1.4 MiB; what waits is
-    // five. And once for all of them what SQLite's connections for reading hold of what they have read.
-    assert!(cost < READERS * 1536 + READER_CACHES, "{cost} KiB");
+    // Nothing grows with what waits, which is five times as much for each of them.
+    let most = READERS * CLIENT + CONNECTIONS * connection();
+    assert!(cost < most, "{cost} KiB, and not {most}");
     drop(held);
     send(&clients, &alices, device, 1_000_000).await;
     program.kill().await;
