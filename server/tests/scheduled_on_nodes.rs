@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{Delivery, SendRequest};
 
-use crate::common::{Device, Look, TestServer, setting, subscribe, with_token};
+use crate::common::{Device, Look, TestServer, execute, setting, subscribe, with_token};
 use crate::mailbox::now_ms;
 
 const MESSAGES: u64 = 300;
@@ -39,17 +39,19 @@ async fn what_was_scheduled_comes_once_and_in_order_though_every_node_looks() {
     let clients = nodes[0].connect().await;
     let (alice, bob) = (Device::named("alice"), Device::named("bob"));
     let (alices, bobs) = (alice.join(&clients).await, bob.join(&clients).await);
-    // Due at one time, and more than one batch.
-    let soon = now_ms() + 5_000;
+    // More than one batch, in an hour.
+    let later = now_ms() + 3_600_000;
     for n in 0..MESSAGES {
         let clients = nodes[n as usize % nodes.len()].connect().await;
         let delivery = Delivery {
-            deliver_after_ms: soon,
+            deliver_after_ms: later,
             ..Delivery::default()
         };
         let request = with_token(&alices, letter(&bob, n, delivery));
         clients.mailbox.clone().send(request).await.unwrap();
     }
+    // However long that took, all of it is due at one time.
+    execute(&nodes[0].database, "UPDATE scheduled SET due_ms = 1").await;
     let begun = Instant::now();
     let mut look = Look::into(&nodes[0].database).await;
     while look.texts("SELECT CAST(COUNT(*) AS TEXT) FROM scheduled").await != ["0"] {
