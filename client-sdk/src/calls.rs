@@ -176,13 +176,13 @@ impl Transport {
         &self,
         address: &Address,
         token: &[u8; 32],
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<v1::FetchRecoveryBlobResponse, Refused> {
         let mut client = AccountServiceClient::new(self.channel());
         let request = timed(v1::FetchRecoveryBlobRequest {
             address: address.to_string(),
             fetch_token: token.to_vec(),
         });
-        Ok(answer(client.fetch_recovery_blob(request)).await?.blob)
+        answer(client.fetch_recovery_blob(request)).await
     }
 }
 

@@ -142,12 +142,15 @@ impl Client {
         code: &RecoveryCode,
     ) -> Result<(Self, Events), JoinError> {
         let transport = Transport::of(&config)?;
-        let blob = transport
+        let kept = transport
             .fetch_recovery_blob(address, &code.fetch_token(address))
             .await
             .map_err(|refused| JoinError::because(refused.because))?;
-        let material = code.open(address, &blob).map_err(|_| JoinError::WrongCode)?;
-        begin(config, transport, |rng| Engine::recover(now_ms(), rng, material)).await
+        let material = code.open(address, &kept.blob).map_err(|_| JoinError::WrongCode)?;
+        begin(config, transport, |rng| {
+            Engine::recover(now_ms(), rng, material, kept.manifest.as_ref())
+        })
+        .await
     }
 }
 

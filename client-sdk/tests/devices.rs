@@ -158,6 +158,36 @@ async fn a_linking_that_was_given_up_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn an_account_is_recovered_from_what_was_left_before_its_newest_manifest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = RunningServer::start(folder.path(), None).await;
+    let (alice, mut to_alice) = server.register(folder.path(), "alice").await;
+    let (bob, mut to_bob) = server.register(folder.path(), "bob").await;
+    bob.send_text(alice.address(), "first").await.expect("queued");
+    sent(&bob, &mut to_bob).await;
+    assert_eq!(read(&alice, &mut to_alice).await, "first");
+    // Two that are granted a place, one after the other, and never take it. For the second the first is
+    // passed over, which no event tells, and in between the account is left to be recovered.
+    let code = RecoveryCode::generate(&mut rand_core::UnwrapErr(getrandom::SysRng));
+    for name in ["one", "two"] {
+        let linking = Linking::begin(server.config(folder.path(), name)).expect("a URL");
+        let offer = sottovoce::LinkingOffer::parse(&linking.offer().to_text()).expect("shown");
+        alice.link_device(offer).await.expect("it may");
+        let granted = tokio::time::timeout(PATIENCE, linking.granted()).await;
+        granted.expect("in good time").expect("it is granted");
+        if name == "one" {
+            alice.put_recovery(&code).await.expect("the server takes it");
+        }
+    }
+    alice.close().await;
+    let recovered = Client::recover(server.config(folder.path(), "new"), &address("alice"), &code).await;
+    let (alice, _to_alice) = recovered.expect("it is the account's still");
+    assert_eq!(alice.devices().await.expect("the server answers").len(), 1);
+    alice.send_text(bob.address(), "i am back").await.expect("queued");
+    assert_eq!(read(&bob, &mut to_bob).await, "i am back");
+}
+
+#[tokio::test]
 async fn a_lost_account_is_recovered_with_its_code_and_with_no_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = RunningServer::start(folder.path(), None).await;

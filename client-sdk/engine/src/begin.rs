@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rand_core::CryptoRng;
 use sottovoce_crypto::statements::{Address, DeviceId};
 use sottovoce_crypto::{AccessKey, AccountMaterial, IdentityKeyPair, VerifiedAccount};
+use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
 use crate::access::{ACCESS_KEY, OwnAccess};
@@ -57,7 +58,8 @@ impl Engine {
     }
 
     /// Makes the engine of a new device of an account that was recovered. Its other devices are not on the
-    /// account any more.
+    /// account any more. `shown` is the account's newest manifest as the server has it, which may be newer
+    /// than the material.
     ///
     /// # Errors
     /// [`InputError::NotLinkable`] when the account cannot have a further manifest.
@@ -65,8 +67,9 @@ impl Engine {
         now: u64,
         rng: &mut dyn CryptoRng,
         material: AccountMaterial,
+        shown: Option<&v1::SignedStatement>,
     ) -> Result<(Self, Outputs), InputError> {
-        let own = Own::recovered(rng, material).ok_or(InputError::NotLinkable)?;
+        let own = Own::recovered(rng, material, shown).ok_or(InputError::NotLinkable)?;
         Self::begin(now, rng, own, &[])
     }
 

@@ -42,9 +42,16 @@ impl Own {
         Self::alone(account_keys, device.device_id, identity, manifest)
     }
 
-    /// Takes an account over with a new device, which is then its only one.
-    pub(crate) fn recovered(rng: &mut dyn CryptoRng, material: AccountMaterial) -> Option<Self> {
-        let (account_keys, current) = material.into_parts();
+    /// Takes an account over with a new device, which is then its only one. What was sealed may have been
+    /// replaced since, by what the server shows now.
+    pub(crate) fn recovered(
+        rng: &mut dyn CryptoRng,
+        material: AccountMaterial,
+        shown: Option<&v1::SignedStatement>,
+    ) -> Option<Self> {
+        let (account_keys, sealed) = material.into_parts();
+        let newer = shown.and_then(|shown| newer_than(&sealed, shown));
+        let current = newer.unwrap_or(sealed);
         let (device, identity) = new_device(rng);
         let lost: Vec<DeviceId> = current.devices.iter().map(|device| device.device_id).collect();
         let manifest = account_keys.next_manifest(&current, &[device], &lost).ok()?;
@@ -167,11 +174,14 @@ impl Own {
         ServerName::parse(self.party.address.server()).ok()
     }
 
-    /// What recovering the account takes.
+    /// What recovering the account takes. Of several manifests that are not in use the server may have had
+    /// none, and takes up only what follows its own: so the oldest of them. If it has had more, it shows
+    /// that to who recovers.
     pub(crate) fn material(&self) -> Option<AccountMaterial> {
         let secret = self.account_keys.as_ref()?.to_secret_bytes();
         let keys = AccountKeyPair::from_secret_bytes(&secret).ok()?;
-        AccountMaterial::new(keys, self.newest_manifest().clone())
+        let oldest = self.signed.first().unwrap_or(self.account.manifest());
+        AccountMaterial::new(keys, oldest.clone())
     }
 
     /// The newest manifest that was signed, whoever has seen it: what the next one follows.
@@ -300,6 +310,18 @@ impl Own {
         own.signed = signed.collect::<Result<_, _>>().map_err(|_| RecordError)?;
         Ok(own)
     }
+}
+
+/// What is shown of the same account, if it replaces this manifest (`crypto/SPEC.md` 15.2).
+fn newer_than(
+    sealed: &Verified<DeviceManifest>,
+    shown: &v1::SignedStatement,
+) -> Option<Verified<DeviceManifest>> {
+    let shown = wire::read_signed::<DeviceManifest>(shown).ok()?;
+    let shown = shown.verify(sealed.signer()).ok()?;
+    let next = sealed.version.checked_add(1)?;
+    let follows = shown.version > next || (shown.version == next && shown.previous == sealed.hash());
+    (shown.address == sealed.address && follows).then_some(shown)
 }
 
 fn new_device(rng: &mut dyn CryptoRng) -> (ManifestDevice, IdentityKeyPair) {

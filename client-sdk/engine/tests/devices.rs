@@ -282,7 +282,8 @@ fn an_account_is_recovered_though_a_device_was_being_linked() {
     let (_, never) = offered(&mut world);
     link_device(&mut world, 0, &never);
     let material = world.nodes[0].engine.material().expect("the secret");
-    let (engine, outputs) = Engine::recover(world.now, &mut world.rng, material).expect("it can be signed");
+    let (engine, outputs) =
+        Engine::recover(world.now, &mut world.rng, material, None).expect("it can be signed");
     let joining = engine.joining().expect("it has not joined yet");
     world.server.update_manifest(&joining).expect("it follows");
     let recovered = world.add(engine, outputs);
@@ -304,6 +305,51 @@ fn an_account_is_recovered_though_a_device_was_being_linked() {
     };
     let joining = tablet.0.joining().expect("it has not joined yet");
     world.server.update_manifest(&joining).expect("it follows");
+}
+
+#[test]
+fn an_account_is_recovered_whatever_the_server_has_had_of_its_manifests() {
+    for published in [false, true] {
+        let mut world = World::new(61, &["alice"]);
+        let (_, never) = offered(&mut world);
+        link_device(&mut world, 0, &never);
+        // Two wait now: one that nobody joined by, and one without it, which is on its way.
+        world.input(0, Input::RevokeDevice(ID));
+        let material = world.nodes[0].engine.material().expect("the secret");
+        if published {
+            while world.call_next(0, true, Fate::Done) {}
+        }
+        let shown = world.server.accounts["alice@chat.example"].manifest.clone();
+        let (engine, _) =
+            Engine::recover(world.now, &mut world.rng, material, shown.as_ref()).expect("it can be signed");
+        let joining = engine.joining().expect("it has not joined yet");
+        world.server.update_manifest(&joining).expect("it follows");
+        let devices: Vec<_> = world.server.devices.keys().copied().collect();
+        assert_eq!(devices, [engine.device_id()]);
+    }
+}
+
+#[test]
+fn a_recovered_account_takes_up_only_what_its_key_has_signed_since() {
+    let mut world = World::new(62, &["alice", "bob"]);
+    let older = world.server.accounts["alice@chat.example"].manifest.clone();
+    let anothers = world.server.accounts["bob@chat.example"].manifest.clone();
+    let (_, never) = offered(&mut world);
+    link_device(&mut world, 0, &never);
+    let cut_short = older.clone().map(|mut signed| {
+        signed.statement.pop();
+        signed
+    });
+    for shown in [None, older, anothers, cut_short] {
+        let material = world.nodes[0].engine.material().expect("the secret");
+        let sealed = material.manifest().version;
+        let (engine, _) =
+            Engine::recover(world.now, &mut world.rng, material, shown.as_ref()).expect("it can be signed");
+        let joining = engine.joining().expect("it has not joined yet");
+        let manifest = joining.manifest.as_ref().expect("one");
+        let version = world::model_server::manifest_in(manifest).version;
+        assert_eq!(version, sealed + 1, "the one that was sealed is followed");
+    }
 }
 
 #[test]
@@ -337,7 +383,7 @@ fn a_recovered_account_goes_on_under_its_key() {
     world.settle();
     let material = world.nodes[0].engine.material().expect("the secret");
     world.disconnect(0);
-    let (engine, outputs) = Engine::recover(world.now, &mut world.rng, material).expect("it follows");
+    let (engine, outputs) = Engine::recover(world.now, &mut world.rng, material, None).expect("it follows");
     let joining = engine.joining().expect("it has not joined yet");
     world.server.update_manifest(&joining).expect("it follows");
     world.nodes.swap_remove(0);

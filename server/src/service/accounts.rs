@@ -140,10 +140,13 @@ impl AccountService for Accounts {
         let token = fields::secret(&request.fetch_token, "fetch_token")?;
         let rates = &self.0.rates;
         rates.recipient(AccountRate::RecoveryFetches, &address, &token)?;
-        let blob = self.0.store.recovery_blob(&address, &token).await;
-        let blob = blob.map_err(Refusal::from)?;
-        let blob = blob.ok_or_else(|| Refusal::because(ErrorReason::RecoveryUnknown))?;
-        Ok(Response::new(FetchRecoveryBlobResponse { blob }))
+        let kept = self.0.store.recovery(&address, &token).await;
+        let kept = kept.map_err(Refusal::from)?;
+        let kept = kept.ok_or_else(|| Refusal::because(ErrorReason::RecoveryUnknown))?;
+        Ok(Response::new(FetchRecoveryBlobResponse {
+            blob: kept.blob,
+            manifest: Some(kept.manifest),
+        }))
     }
 
     async fn put_linking_grant(

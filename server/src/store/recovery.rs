@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use sha2::{Digest, Sha256};
+use sottovoce_proto::v1::SignedStatement;
 use sottovoce_statements::{Address, DeviceId};
 use subtle::ConstantTimeEq;
 
@@ -17,6 +18,15 @@ pub(crate) struct PutRecoveryBlob {
     /// SHA-256 of the fetch token, and the blob.
     pub(crate) kept: Option<([u8; 32], Vec<u8>)>,
 }
+
+/// What an account is recovered with.
+pub(crate) struct Recovery {
+    pub(crate) blob: Vec<u8>,
+    /// The account's newest, which may be newer than the blob.
+    pub(crate) manifest: SignedStatement,
+}
+
+type RecoveryRow = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
 
 impl Write for PutRecoveryBlob {
     type Output = ();
@@ -43,22 +53,29 @@ impl Write for PutRecoveryBlob {
 }
 
 impl Store {
-    /// The recovery blob of an account, for who has its fetch token; none where there is no such account,
+    /// What an account is recovered with, for who has its fetch token; none where there is no such account,
     /// where it has no blob, and where the token is another.
-    pub(crate) async fn recovery_blob(
+    pub(crate) async fn recovery(
         &self,
         address: &Address,
         fetch_token: &[u8; 32],
-    ) -> Result<Option<Vec<u8>>, ReadError> {
-        let row: Option<(Vec<u8>, Vec<u8>)> = sql("SELECT fetch_token_hash, blob FROM recovery_blobs \
-             JOIN accounts ON accounts.id = recovery_blobs.account WHERE accounts.address = $1")
+    ) -> Result<Option<Recovery>, ReadError> {
+        let row: Option<RecoveryRow> = sql(
+            "SELECT fetch_token_hash, blob, manifest_statement, manifest_signature FROM recovery_blobs \
+             JOIN accounts ON accounts.id = recovery_blobs.account WHERE accounts.address = $1",
+        )
         .bind(address.as_str())
         .fetch_optional(&mut self.read().await?.conn())
         .await?;
         let presented: [u8; 32] = Sha256::digest(fetch_token).into();
         // As much is compared where there is nothing.
-        let compared = row.as_ref().map_or([0; 32].as_slice(), |(hash, _)| hash);
+        let compared = row.as_ref().map_or([0; 32].as_slice(), |(hash, ..)| hash);
         let same: bool = presented.as_slice().ct_eq(compared).into();
-        Ok(row.filter(|_| same).map(|(_, blob)| blob))
+        Ok(row
+            .filter(|_| same)
+            .map(|(_, blob, statement, signature)| Recovery {
+                blob,
+                manifest: SignedStatement { statement, signature },
+            }))
     }
 }

@@ -1,10 +1,12 @@
 //! What an account leaves here: a recovery blob, and grants for devices to come.
 
 use sottovoce_proto::v1::{
-    FetchLinkingGrantsRequest, FetchRecoveryBlobRequest, PutLinkingGrantRequest, PutRecoveryBlobRequest,
+    FetchLinkingGrantsRequest, FetchRecoveryBlobRequest, FetchRecoveryBlobResponse, PutLinkingGrantRequest,
+    PutRecoveryBlobRequest,
 };
 use tonic::Status;
 
+use super::{following, register, second, update};
 use crate::common::{Clients, Device, TestServer, dump, execute, reason, told, with_token};
 
 const TOKEN: [u8; 32] = [5; 32];
@@ -19,13 +21,21 @@ async fn keep(clients: &Clients, token: &str, fetch_token: Option<&[u8]>, blob: 
     clients.accounts.clone().put_recovery_blob(request).await.unwrap();
 }
 
-async fn recover(clients: &Clients, address: &str, fetch_token: &[u8]) -> Result<Vec<u8>, Status> {
+async fn fetch(
+    clients: &Clients,
+    address: &str,
+    fetch_token: &[u8],
+) -> Result<FetchRecoveryBlobResponse, Status> {
     let request = FetchRecoveryBlobRequest {
         address: address.to_owned(),
         fetch_token: fetch_token.to_vec(),
     };
     let answer = clients.accounts.clone().fetch_recovery_blob(request).await;
-    answer.map(|answer| answer.into_inner().blob)
+    answer.map(tonic::Response::into_inner)
+}
+
+async fn recover(clients: &Clients, address: &str, fetch_token: &[u8]) -> Result<Vec<u8>, Status> {
+    Ok(fetch(clients, address, fetch_token).await?.blob)
 }
 
 async fn grant(clients: &Clients, token: &str, device: u8, sealed: &[u8]) -> Result<(), String> {
@@ -44,6 +54,27 @@ async fn grants(clients: &Clients, device: u8) -> Vec<Vec<u8>> {
     };
     let answer = clients.accounts.clone().fetch_linking_grants(request).await;
     answer.unwrap().into_inner().grants
+}
+
+#[tokio::test]
+async fn who_recovers_is_shown_the_newest_manifest() {
+    let server = TestServer::start().await;
+    let clients = server.connect().await;
+    let phone = Device::named("alice");
+    let first = register(&clients, &phone).await;
+    keep(&clients, &phone.sign_in(&clients).await, Some(&TOKEN), b"sealed").await;
+    let laptop = second(&phone, "laptop");
+    let two = following(&first, 2, &[&phone, &laptop]);
+    let shown = async || {
+        fetch(&clients, phone.address.as_str(), &TOKEN)
+            .await
+            .unwrap()
+            .manifest
+    };
+    assert_eq!(shown().await, Some(first));
+    update(&clients, &two, &[&laptop]).await.unwrap();
+    assert_eq!(shown().await, Some(two));
+    server.stop().await;
 }
 
 #[tokio::test]

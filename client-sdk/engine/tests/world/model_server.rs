@@ -442,7 +442,7 @@ impl Device {
     }
 }
 
-fn manifest_in(signed: &v1::SignedStatement) -> DeviceManifest {
+pub(crate) fn manifest_in(signed: &v1::SignedStatement) -> DeviceManifest {
     let signed = Signed::<DeviceManifest>::from_parts(&signed.statement, &signed.signature);
     signed.expect("a well-formed manifest").claimed().clone()
 }
