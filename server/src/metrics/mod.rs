@@ -1,20 +1,24 @@
 //! What the server counts and measures. Nothing here knows whom it counts: labels are names of calls,
 //! statuses and jobs, all of them constants of this program.
 
+mod calls;
+mod numbers;
 mod process;
 mod table;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metrics::{Histogram, Label, counter, gauge, histogram, with_local_recorder};
+use metrics::{counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tonic::Code;
 
 use crate::calls::CALLS;
+use calls::{CODES, CallCounts, OTHER};
 
+pub(crate) use numbers::{Count, Level};
 pub(crate) use process::Process;
 pub(crate) use table::{Counts, Gauges, METRICS};
 
@@ -22,12 +26,6 @@ pub(crate) use table::{Counts, Gauges, METRICS};
 const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0,
 ];
-
-/// Status codes there are in gRPC.
-const CODES: usize = 17;
-
-/// The name of every call that is not one of ours: health, reflection, nonsense.
-const OTHER: &str = "other";
 
 /// One thing counted or measured.
 #[derive(Clone, Copy, Debug)]
@@ -48,45 +46,6 @@ pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,
-}
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
-
-impl Count {
-    pub(crate) fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A number of things that are there just now.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Level(Arc<AtomicU64>);
-
-/// One of them, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Counted(Level);
-
-impl Level {
-    pub(crate) fn one_more(&self) -> Counted {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(self.clone())
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Counts {
@@ -111,13 +70,6 @@ pub(crate) struct Metrics {
     calls: Vec<CallCounts>,
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-}
-
-/// The answers to one call.
-struct CallCounts {
-    path: &'static str,
-    by_code: [AtomicU64; CODES],
-    seconds: Histogram,
 }
 
 impl Metrics {
@@ -199,55 +151,6 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
-    }
-}
-
-impl CallCounts {
-    fn new(path: &'static str) -> Self {
-        Self {
-            path,
-            by_code: std::array::from_fn(|_| AtomicU64::new(0)),
-            seconds: histogram!(table::CALL_SECONDS, vec![Label::new("call", name(path))]),
-        }
-    }
-
-    /// Only answers that were given: seventeen lines for each call would be mostly zeros.
-    fn publish(&self) {
-        for (code, answers) in (0..).zip(&self.by_code) {
-            let answers = answers.load(Ordering::Relaxed);
-            if answers > 0 {
-                counter!(table::CALLS, "call" => name(self.path), "code" => code_name(code))
-                    .absolute(answers);
-            }
-        }
-    }
-}
-
-/// `MailboxService/Send` of `/sottovoce.v1.MailboxService/Send`.
-fn name(path: &'static str) -> &'static str {
-    path.trim_start_matches("/sottovoce.v1.")
-}
-
-/// A status as the gRPC specification writes it.
-fn code_name(code: i32) -> &'static str {
-    match Code::from_i32(code) {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
