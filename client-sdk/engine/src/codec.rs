@@ -7,7 +7,7 @@ use sottovoce_proto::content::{Content, ManifestView as ViewField};
 use zeroize::Zeroizing;
 
 use crate::error::InputError;
-use crate::event::Body;
+use crate::message::Body;
 use crate::outbox::Outgoing;
 use crate::peers::Peer;
 use crate::said::Said;

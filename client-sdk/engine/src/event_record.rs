@@ -3,7 +3,8 @@
 use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, DeviceId};
 use zeroize::Zeroizing;
 
-use crate::event::{Body, ChannelPost, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable};
+use crate::event::{EventKind, SendFailure, Unreadable};
+use crate::message::{Body, ChannelPost, MessageId, ReceivedMessage};
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
 
 impl EventKind {

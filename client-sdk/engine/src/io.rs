@@ -7,7 +7,8 @@ use sottovoce_crypto::statements::{AccountKey, Address, ChannelId, DeviceId, Ros
 use sottovoce_proto::v1;
 use zeroize::Zeroizing;
 
-use crate::event::{Body, Event, EventId, MessageId};
+use crate::event::{Event, EventId};
+use crate::message::{Body, MessageId};
 
 /// Something that happened, for the engine to deal with.
 #[derive(Debug)]

@@ -49,6 +49,7 @@ mod held_session;
 mod inbox;
 mod io;
 mod long_lived_prekeys;
+mod message;
 mod one_time_prekeys;
 mod outbox;
 mod own;
@@ -75,8 +76,7 @@ pub use codec::MAX_BODY_LEN;
 pub use delivery::Delivery;
 pub use engine::Engine;
 pub use error::InputError;
-pub use event::{
-    Body, ChannelPost, Event, EventId, EventKind, MessageId, ReceivedMessage, SendFailure, Unreadable,
-};
+pub use event::{Event, EventId, EventKind, SendFailure, Unreadable};
 pub use io::{Call, CallId, Input, Outputs, PrekeysLeft, Refusal, Reply, Route};
+pub use message::{Body, ChannelPost, MessageId, ReceivedMessage};
 pub use records::RecordError;

@@ -6,7 +6,7 @@ use sottovoce_crypto::statements::{Address, ChannelId};
 use zeroize::Zeroizing;
 
 use crate::delivery::Delivery;
-use crate::event::MessageId;
+use crate::message::MessageId;
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
 use crate::said::Said;
 use crate::sealing::Encrypted;

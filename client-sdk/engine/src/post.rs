@@ -5,7 +5,7 @@ use sottovoce_crypto::statements::ChannelId;
 use sottovoce_proto::content::Content;
 use zeroize::Zeroizing;
 
-use crate::event::{Body, MessageId};
+use crate::message::{Body, MessageId};
 use crate::records::{RecordError, id16, pack, u64_of, unpack};
 use crate::turn::Turn;
 

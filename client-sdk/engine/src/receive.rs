@@ -13,10 +13,11 @@ use zeroize::Zeroizing;
 use crate::arrived::Arrived;
 use crate::codec::{self, Decoded};
 use crate::engine::Engine;
-use crate::event::{ChannelPost, EventKind, MessageId, ReceivedMessage, Unreadable};
+use crate::event::{EventKind, Unreadable};
 use crate::inbox::{Source, UNACKNOWLEDGED_LIMIT};
+use crate::message::{ChannelPost, MessageId, ReceivedMessage};
+use crate::opening_posts::OpenedPost;
 use crate::peers::{Arrival, Peer};
-use crate::posts::OpenedPost;
 use crate::said::Said;
 use crate::turn::Turn;
 

@@ -6,7 +6,7 @@ use sottovoce_crypto::statements::{Address, ChannelId};
 use sottovoce_proto::content::{ChannelInvitation, Content, SenderKey, SentCopy, SessionRenewal, content};
 use zeroize::Zeroizing;
 
-use crate::event::{Body, MessageId};
+use crate::message::{Body, MessageId};
 use crate::records::RecordError;
 
 /// What a message says.

@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 
 use crate::engine::Engine;
 use crate::error::InputError;
-use crate::event::{EventKind, MessageId};
+use crate::event::EventKind;
 use crate::io::{Call, Refusal, Reply};
+use crate::message::MessageId;
 use crate::outbox::Outgoing;
 use crate::records::{RecordError, id16, pack, text, u64_of, unpack};
 use crate::turn::{Purpose, Turn};
