@@ -36,6 +36,7 @@ mod asked;
 mod batch;
 mod begin;
 mod channel_entries;
+mod channel_records;
 mod channel_roster;
 mod channels;
 mod codec;
