@@ -52,6 +52,7 @@ mod io;
 mod long_lived_prekeys;
 mod message;
 mod one_time_prekeys;
+mod opening_posts;
 mod outbox;
 mod own;
 mod own_account;
