@@ -17,8 +17,7 @@ use crate::delivery::Delivery;
 use crate::error::InputError;
 use crate::event::{EventId, EventKind};
 use crate::inbox::Inbox;
-use crate::io::{Call, CallId, Input, Outputs, Refusal, Reply};
-use crate::message::MessageId;
+use crate::io::{Call, CallId, Input, Outputs};
 use crate::outbox::Outbox;
 use crate::own::Own;
 use crate::peers::Peer;
@@ -61,7 +60,7 @@ pub struct Engine {
     /// When changed account keys were last looked at again, Unix time in milliseconds.
     pub(crate) looked_again_at: u64,
     counters: Counters,
-    in_flight: BTreeMap<CallId, Purpose>,
+    pub(crate) in_flight: BTreeMap<CallId, Purpose>,
     last_call: u64,
 }
 
@@ -155,76 +154,6 @@ impl Engine {
         })
     }
 
-    /// Queues a message as [`Input::Send`] does, and names it.
-    ///
-    /// # Errors
-    /// [`InputError`] when the message cannot be sent as it is; nothing is queued then.
-    pub fn send(
-        &mut self,
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        to: &Address,
-        body: crate::Body,
-    ) -> Result<(MessageId, Outputs), InputError> {
-        self.send_as(now, rng, to, body, Delivery::default())
-    }
-
-    /// Queues a message that is to be delivered in another way than at once, and names it.
-    ///
-    /// # Errors
-    /// [`InputError`] when the message cannot be sent as it is; nothing is queued then.
-    pub fn send_as(
-        &mut self,
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        to: &Address,
-        body: crate::Body,
-        delivery: Delivery,
-    ) -> Result<(MessageId, Outputs), InputError> {
-        let mut queued = None;
-        let outputs = self.turn(now, rng, |engine, turn| {
-            queued = Some(engine.queue(to, body, delivery, turn)?);
-            Ok(())
-        })?;
-        Ok((queued.ok_or(InputError::Internal)?, outputs))
-    }
-
-    /// Founds a channel, whose owner and only member is this account, and names it.
-    ///
-    /// # Errors
-    /// [`InputError`] when this device keeps as many channels as it may.
-    pub fn create_channel(
-        &mut self,
-        now: u64,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<(ChannelId, Outputs), InputError> {
-        let mut founded = None;
-        let outputs = self.turn(now, rng, |engine, turn| {
-            founded = Some(engine.found_channel(turn)?);
-            Ok(())
-        })?;
-        Ok((founded.ok_or(InputError::Internal)?, outputs))
-    }
-
-    /// Queues a post to a channel, and names it.
-    ///
-    /// # Errors
-    /// [`InputError`] when it cannot be posted as it is; nothing is queued then.
-    pub fn post(
-        &mut self,
-        now: u64,
-        rng: &mut dyn CryptoRng,
-        channel: ChannelId,
-        body: crate::Body,
-    ) -> Result<(MessageId, Outputs), InputError> {
-        let mut queued = None;
-        let outputs = self.turn(now, rng, |engine, turn| {
-            queued = Some(engine.queue_post(channel, body, turn)?);
-            Ok(())
-        })?;
-        Ok((queued.ok_or(InputError::Internal)?, outputs))
-    }
-
     pub(crate) fn with(own: Own, counters: Counters) -> Self {
         Self {
             own,
@@ -295,57 +224,10 @@ impl Engine {
         self.inbox.disconnected();
     }
 
-    fn answered(&mut self, call: CallId, answer: Result<Reply, Refusal>, turn: &mut Turn<'_>) {
-        let Some(purpose) = self.in_flight.remove(&call) else {
-            return; // answered after the connection was given up: it has been or will be asked again
-        };
-        match (purpose, answer) {
-            (Purpose::Account(address, presented), answer) => {
-                self.account_answered(&address, &presented, answer, turn);
-            }
-            (Purpose::Bundles(to, devices, presented), answer) => {
-                self.bundles_answered(&to, &devices, &presented, answer, turn);
-            }
-            (Purpose::Renewal(to, device_id, presented), answer) => {
-                self.renewal_answered(&to, device_id, &presented, answer, turn);
-            }
-            (Purpose::Send(to), answer) => self.send_answered(&to, answer, turn),
-            (Purpose::Batch(to), answer) => self.batch_answered(&to, answer, turn),
-            (Purpose::Cancel(number), answer) => self.cancel_answered(number, &answer, turn),
-            (Purpose::Publish(publication), Ok(Reply::PrekeysLeft(left))) => {
-                self.prekeys.mark_published(&publication, turn);
-                self.prekeys_left(left, turn);
-            }
-            (Purpose::Count, Ok(Reply::PrekeysLeft(left))) => self.prekeys_left(left, turn),
-            (Purpose::AccessKey(key), answer) => self.access_key_answered(&key, answer, turn),
-            (Purpose::Grant, answer) => self.grant_answered(&answer, turn),
-            (Purpose::Manifest(version), answer) => self.manifest_answered(version, answer, turn),
-            (Purpose::Channels, answer) => self.channels_answered(answer, turn),
-            (Purpose::Channel(id, step), answer) => self.channel_answered(id, step, answer, turn),
-            (Purpose::Acknowledge, answer) => self.inbox.acknowledged(answer.is_ok()),
-            // Asked again at the next tick or connection.
-            (Purpose::Publish(_) | Purpose::Count, _) => {}
-        }
-    }
-
     fn acknowledge_event(&mut self, id: EventId, turn: &mut Turn<'_>) {
         if self.events.remove(&id).is_some() {
             turn.delete(event_key(id));
             self.drive_inbox(turn);
         }
-    }
-
-    pub(crate) fn is_under_way(&self, turn: &Turn<'_>, which: impl Fn(&Purpose) -> bool) -> bool {
-        self.in_flight.values().any(&which) || turn.calls.iter().any(|(purpose, _)| which(purpose))
-    }
-
-    /// Answers to calls about this account are not waited for any more.
-    pub(crate) fn abandon_calls(&mut self, address: &Address) {
-        self.in_flight
-            .values_mut()
-            .for_each(|purpose| purpose.leave_out(address));
-        self.in_flight.retain(|_, purpose| !purpose.concerns(address));
-        self.busy.remove(address);
-        self.fetching.remove(address);
     }
 }

@@ -31,6 +31,7 @@
 
 mod access;
 mod accounts;
+mod answered;
 mod arrived;
 mod asked;
 mod batch;
@@ -51,6 +52,7 @@ mod inbox;
 mod io;
 mod long_lived_prekeys;
 mod message;
+mod named;
 mod one_time_prekeys;
 mod opening_posts;
 mod outbox;
