@@ -177,9 +177,8 @@ mod tests {
     use crate::hints::Outbox;
     use crate::hub::Hub;
     use crate::limits::Limits;
-    use crate::store::{Grounds, Tx, Write, WriteError, sql};
+    use crate::store::Grounds;
     use sottovoce_statements::DeviceId;
-    use std::convert::Infallible;
 
     fn nobody() -> Caller {
         Caller {
