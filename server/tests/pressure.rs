@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::common::h2::{DATA, END_HEADERS, Frames, HEADERS, call_headers};
 use crate::common::{
-    Clients, Device, TestServer, half_open, hold_the_write_lock, reason, streamed, with_token,
+    Clients, Device, TestServer, half_open, hold_the_write_lock, prefix, reason, streamed, with_token,
 };
 
 const SEND: &str = "/sottovoce.v1.MailboxService/Send";
@@ -168,13 +168,11 @@ async fn a_body_that_trickles_is_cut_though_it_never_pauses() {
     let clients = server.connect().await;
     let token = Device::named("alice").join(&clients).await;
     for (path, token) in [(SEND, Some(token.as_str())), (REGISTER, None)] {
-        let length = 8_000_u32.to_be_bytes();
-        let head = [&[0], length.as_slice()].concat();
         let bytes = tokio_stream::iter(std::iter::repeat(vec![0])).then(|byte| async move {
             tokio::time::sleep(SETTLED / 10).await;
             byte
         });
-        let body = tokio_stream::iter([head]).chain(bytes);
+        let body = tokio_stream::iter([prefix(8_000).to_vec()]).chain(bytes);
         let call = streamed(&clients.channel, path, token, body);
         let status = tokio::time::timeout(Duration::from_secs(60), call).await;
         let status = status.expect("it is cut").unwrap().unwrap_err();

@@ -17,7 +17,7 @@ pub(crate) use database::{
 pub(crate) use device::{Device, statement};
 pub(crate) use files::{contains, files};
 pub(crate) use program::{Program, database_variable};
-pub(crate) use raw::{call, half_open, last_word, streamed, unfinished};
+pub(crate) use raw::{call, half_open, last_word, prefix, streamed, unfinished};
 pub(crate) use stream::{end_of, subscribe, until_queue_empty};
 
 use std::net::SocketAddr;

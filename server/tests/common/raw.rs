@@ -1,16 +1,21 @@
 //! Calls with any bytes for a body, and calls that never end.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 
-use prost::bytes::{Buf, BufMut};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use prost::bytes::{Buf, BufMut, Bytes};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::AbortOnDropHandle;
+use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
+use tower::Service;
 
 /// Sends and receives bytes as they are.
 #[derive(Clone, Copy, Default)]
@@ -57,31 +62,48 @@ pub(crate) fn half_open(
     token: Option<&str>,
     body: Option<Vec<u8>>,
 ) -> AbortOnDropHandle<Result<(), Status>> {
+    let message = body.map(|body| [&prefix(body.len()), body.as_slice()].concat());
     streamed(
         channel,
         path,
         token,
-        tokio_stream::iter(body).chain(tokio_stream::pending()),
+        tokio_stream::iter(message).chain(tokio_stream::pending()),
     )
 }
 
-/// Begins a call whose body comes in these pieces, when they come. Ends when dropped.
+/// What comes before a message of this length.
+pub(crate) fn prefix(length: usize) -> [u8; 5] {
+    let [a, b, c, d] = u32::try_from(length).unwrap().to_be_bytes();
+    [0, a, b, c, d]
+}
+
+/// Begins a call whose body is these bytes, when they come. Ends when dropped.
 pub(crate) fn streamed(
     channel: &Channel,
     path: &'static str,
     token: Option<&str>,
-    body: impl Stream<Item = Vec<u8>> + Send + 'static,
+    pieces: impl Stream<Item = Vec<u8>> + Send + 'static,
 ) -> AbortOnDropHandle<Result<(), Status>> {
-    let mut request = Request::new(body);
+    let mut request = http::Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
     if let Some(token) = token {
-        let authorization = format!("Bearer {token}").parse().unwrap();
-        request.metadata_mut().insert("authorization", authorization);
+        request = request.header("authorization", format!("Bearer {token}"));
     }
-    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    let pieces = pieces.map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
+    let request = request.body(Body::new(StreamBody::new(pieces))).unwrap();
+    let mut channel = channel.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
-        grpc.ready().await.unwrap();
-        let path = http::uri::PathAndQuery::from_static(path);
-        grpc.client_streaming(request, path, RawCodec).await.map(|_| ())
+        poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+        let response = match channel.call(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(Status::from_error(error.into())),
+        };
+        // Nobody here waits for an answer, only for a refusal, which has no body.
+        match Status::from_header_map(response.headers()) {
+            Some(status) => Err(status),
+            None => Ok(()),
+        }
     }))
 }
 
