@@ -2,6 +2,7 @@
 //! together, whichever of them dies.
 
 mod dying;
+mod leaving;
 mod once;
 mod sessions;
 mod streams;

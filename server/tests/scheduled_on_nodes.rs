@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sottovoce_proto::v1::subscribe_response::Event;
 use sottovoce_proto::v1::{Delivery, SendRequest};
 
+use crate::accounts::{following, register, second, update};
 use crate::common::{Device, Look, TestServer, execute, setting, subscribe, with_token};
 use crate::mailbox::now_ms;
 
@@ -69,6 +70,70 @@ async fn what_was_scheduled_comes_once_and_in_order_though_every_node_looks() {
     assert!(matches!(first, Event::Envelope(envelope) if envelope.ciphertext == b"0"));
     for node in nodes.into_iter().rev() {
         node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_device_that_goes_had_scheduled_is_not_delivered_though_it_was_found_due() {
+    // One node releases, and the other one drops the device.
+    let looking =
+        TestServer::start_limited(|limits| limits.release_interval = Duration::from_millis(20)).await;
+    let data = looking.folder.path().join("data");
+    let other = TestServer::start_with(|config| {
+        config.database = setting(&data);
+        config.limits.release_interval = Duration::from_secs(3_600);
+    });
+    let other = other.await;
+    let clients = other.connect().await;
+    let (phone, bob) = (Device::named("alice"), Device::named("bob"));
+    bob.join(&clients).await;
+    let first = register(&clients, &phone).await;
+    let laptop = second(&phone, "laptop");
+    let two = following(&first, 2, &[&phone, &laptop]);
+    update(&clients, &two, &[&laptop]).await.unwrap();
+    let delivery = Delivery {
+        deliver_after_ms: now_ms() + 3_600_000,
+        ..Delivery::default()
+    };
+    let request = with_token(&laptop.sign_in(&clients).await, letter(&bob, 1, delivery));
+    clients.mailbox.clone().send(request).await.unwrap();
+
+    let mut look = Look::into(&looking.database).await;
+    let mut held = Look::into(&looking.database).await;
+    held.execute("BEGIN").await;
+    let bobs = held.bytes(bob.id.as_bytes());
+    held.execute(&format!("SELECT 1 FROM devices WHERE id = {bobs} FOR UPDATE"))
+        .await;
+    look.execute("UPDATE scheduled SET due_ms = 1").await;
+    until(
+        &mut look,
+        "SELECT CAST(COUNT(*) AS TEXT) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        "1",
+    )
+    .await;
+    let three = following(&two, 3, &[&phone]);
+    let dropping = tokio::spawn(async move { update(&clients, &three, &[]).await });
+    until(&mut look, "SELECT CAST(SUM(gone) AS TEXT) FROM devices", "1").await;
+    held.close().await;
+    dropping.await.unwrap().unwrap();
+    for (what, rows) in [
+        ("SELECT CAST(COUNT(*) AS TEXT) FROM scheduled", "0"),
+        ("SELECT CAST(COUNT(*) AS TEXT) FROM envelopes", "0"),
+        ("SELECT CAST(SUM(mailbox_messages) AS TEXT) FROM devices", "0"),
+    ] {
+        assert_eq!(look.texts(what).await, [rows], "{what}");
+    }
+    look.close().await;
+    other.stop().await;
+    looking.stop().await;
+}
+
+async fn until(look: &mut Look, select: &str, is: &str) {
+    let begun = Instant::now();
+    while look.texts(select).await != [is] {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{select} is not {is}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -168,7 +168,8 @@ impl Write for SetAccessKey {
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), WriteError<Self::Refusal>> {
         let conn = &mut tx.conn;
         let row: Option<(i64, Option<Vec<u8>>)> = sql(
-            "SELECT id, access_key_hash FROM accounts WHERE id = (SELECT account FROM devices WHERE id = $1)",
+            "SELECT id, access_key_hash FROM accounts WHERE gone = 0 AND id = \
+             (SELECT account FROM devices WHERE id = $1)",
         )
         .bind(id(&self.device))
         .fetch_optional(conn)
@@ -185,12 +186,15 @@ impl Write for SetAccessKey {
             .bind(account)
             .execute(conn)
             .await?;
-        sql("UPDATE accounts SET access_key_hash = $1, sealed_receipts = sealed_receipts - $2 WHERE id = $3")
-            .bind(hash)
-            .bind(to_db(forgotten))
-            .bind(account)
-            .execute(conn)
-            .await?;
+        sql(
+            "UPDATE accounts SET access_key_hash = $1, sealed_receipts = sealed_receipts - $2 \
+             WHERE id = $3 AND gone = 0",
+        )
+        .bind(hash)
+        .bind(to_db(forgotten))
+        .bind(account)
+        .execute(conn)
+        .await?;
         Ok(())
     }
 }

@@ -55,10 +55,12 @@ impl Write for DeleteAccount {
         };
         let lock = tx.conn.lock_rows();
         let devices = load_keys(&mut tx.conn, account, lock).await?;
-        let address: Option<(String,)> = sql(format!("SELECT address FROM accounts WHERE id = $1{lock}"))
-            .bind(account)
-            .fetch_optional(&mut tx.conn)
-            .await?;
+        let address: Option<(String,)> = sql(format!(
+            "SELECT address FROM accounts WHERE id = $1 AND gone = 0{lock}"
+        ))
+        .bind(account)
+        .fetch_optional(&mut tx.conn)
+        .await?;
         let is_there = devices
             .iter()
             .any(|(device, _)| *device == self.deletion.0.device_id);

@@ -101,14 +101,14 @@ impl Store {
 }
 
 /// The devices of an account with their identity keys; locked, if told so, in the order in which everybody
-/// locks them.
+/// locks them. Who waited here while the account went finds none.
 pub(super) async fn load_keys(
     conn: &mut Conn<'_>,
     account: i64,
     lock: &str,
 ) -> Result<Vec<(DeviceId, Vec<u8>)>, sqlx::Error> {
     let rows: Vec<(Vec<u8>, Vec<u8>)> = sql(format!(
-        "SELECT id, identity_key FROM devices WHERE account = $1 ORDER BY id{lock}"
+        "SELECT id, identity_key FROM devices WHERE account = $1 AND gone = 0 ORDER BY id{lock}"
     ))
     .bind(account)
     .fetch_all(conn)

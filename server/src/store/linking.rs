@@ -50,7 +50,8 @@ impl Write for PutGrant {
         let lock = tx.conn.lock_rows();
         // Of one account one grant is left at a time, at whatever nodes.
         let account: Option<(i64,)> = sql(format!(
-            "SELECT accounts.id FROM accounts WHERE id = (SELECT account FROM devices WHERE id = $1){lock}"
+            "SELECT accounts.id FROM accounts WHERE gone = 0 AND id = \
+             (SELECT account FROM devices WHERE id = $1 AND gone = 0){lock}"
         ))
         .bind(id(&self.by))
         .fetch_optional(&mut tx.conn)

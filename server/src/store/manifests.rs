@@ -283,7 +283,7 @@ type NewestRow = (Vec<u8>, Vec<u8>, Vec<u8>, i64);
 async fn load(conn: &mut Conn<'_>, account: i64, lock: &str) -> Result<Option<Standing>, sqlx::Error> {
     let row: Option<NewestRow> = sql(format!(
         "SELECT account_key, manifest_statement, manifest_signature, manifest_version FROM accounts \
-         WHERE id = $1{lock}"
+         WHERE id = $1 AND gone = 0{lock}"
     ))
     .bind(account)
     .fetch_optional(conn)

@@ -40,9 +40,14 @@ impl Write for PutRecoveryBlob {
                 .await?;
             return Ok(());
         };
-        sql("INSERT INTO recovery_blobs (account, fetch_token_hash, blob) \
-             SELECT account, $2, $3 FROM devices WHERE id = $1 ON CONFLICT (account) DO UPDATE \
-             SET fetch_token_hash = excluded.fetch_token_hash, blob = excluded.blob")
+        // Locked: an account that goes at this time keeps nothing more.
+        let lock = tx.conn.lock_rows();
+        sql(format!(
+            "INSERT INTO recovery_blobs (account, fetch_token_hash, blob) \
+             SELECT account, $2, $3 FROM devices WHERE id = $1 AND gone = 0{lock} \
+             ON CONFLICT (account) DO UPDATE \
+             SET fetch_token_hash = excluded.fetch_token_hash, blob = excluded.blob"
+        ))
         .bind(id(&self.device))
         .bind(hash)
         .bind(blob.as_slice())

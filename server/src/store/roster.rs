@@ -209,13 +209,16 @@ async fn head(conn: &mut Conn<'_>, channel: &ChannelId) -> Result<Option<RosterH
         .transpose()
 }
 
-async fn lock_account(conn: &mut Conn<'_>, account: i64) -> Result<(), sqlx::Error> {
+/// Locks an account, unless it has gone meanwhile.
+async fn lock_account(conn: &mut Conn<'_>, account: i64) -> Result<(), WriteError<RosterRefusal>> {
     let lock = conn.lock_rows();
-    let _: Option<(i64,)> = sql(format!("SELECT id FROM accounts WHERE id = $1{lock}"))
-        .bind(account)
-        .fetch_optional(conn)
-        .await?;
-    Ok(())
+    let there: Option<(i64,)> = sql(format!(
+        "SELECT id FROM accounts WHERE id = $1 AND gone = 0{lock}"
+    ))
+    .bind(account)
+    .fetch_optional(conn)
+    .await?;
+    there.map(|_| ()).ok_or(MOVED)
 }
 
 /// Whether the account may be in one channel more.

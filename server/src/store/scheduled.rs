@@ -114,7 +114,8 @@ impl Write for ReleaseScheduled {
             .unzip();
         let more = found as i64 == RELEASE_BATCH || ids.len() < found;
         hold_mailboxes(devices, &mut tx.conn).await?;
-        // Another node may have been here first: what is taken out here is released here.
+        // Another node may have been here first, and a sender's device may have gone: what is taken out here
+        // is released here.
         let mut released = take_out(ids, &mut tx.conn).await?;
         let items = released.len() as u64;
         released.sort_by(|a, b| (&a.1, a.7, a.8).cmp(&(&b.1, b.7, b.8)));
@@ -128,7 +129,8 @@ async fn take_out(ids: Vec<Vec<u8>>, conn: &mut Conn<'_>) -> Result<Vec<Schedule
         return Ok(Vec::new());
     }
     sql(
-        "WITH r(id) AS ({rows}) DELETE FROM scheduled WHERE id IN (SELECT id FROM r) RETURNING id, device, \
+        "WITH r(id) AS ({rows}) DELETE FROM scheduled WHERE id IN (SELECT id FROM r) AND NOT EXISTS \
+         (SELECT 1 FROM devices WHERE devices.id = sender_device AND gone = 1) RETURNING id, device, \
          sender, sender_device, ciphertext, received_at_ms, expires_at_ms, due_ms, number",
     )
     .rows(Rows::column(ids))

@@ -116,7 +116,8 @@ fn stored_blob(key: &[u8], size: i64, part_len: i64) -> Result<StoredBlob, sqlx:
 async fn lock_account(conn: &mut Conn<'_>, device: &DeviceId) -> Result<Option<i64>, sqlx::Error> {
     let lock = conn.lock_rows();
     let row: Option<(i64,)> = sql(format!(
-        "SELECT id FROM accounts WHERE id = (SELECT account FROM devices WHERE id = $1){lock}"
+        "SELECT id FROM accounts WHERE gone = 0 AND id = \
+         (SELECT account FROM devices WHERE id = $1 AND gone = 0){lock}"
     ))
     .bind(device)
     .fetch_optional(conn)
