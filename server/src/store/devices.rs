@@ -1,4 +1,4 @@
-//! Devices of an account: listed, shut out, and taken away with everything they have here.
+//! Devices of an account: listed, added, and shut out.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -116,41 +116,6 @@ pub(super) async fn load_keys(
     rows.into_iter()
         .map(|(device, key)| Ok((DeviceId::from_bytes(fixed(&device)?), key)))
         .collect()
-}
-
-/// Takes a device away at once, for another with its id: its sessions, its prekeys, its mailbox, what it had
-/// scheduled, and what is remembered of what it sent. What it sent and others have not fetched stays theirs.
-pub(super) async fn remove_device(tx: &mut Tx<'_>, device: DeviceId) -> Result<(), sqlx::Error> {
-    for text in [
-        "DELETE FROM envelopes WHERE device = $1",
-        "DELETE FROM scheduled WHERE device = $1",
-        "DELETE FROM receipts WHERE scope = $1",
-        "DELETE FROM signed_prekeys WHERE device = $1",
-        "DELETE FROM one_time_prekeys WHERE device = $1",
-        "DELETE FROM last_resort_kem_prekeys WHERE device = $1",
-        "DELETE FROM one_time_kem_prekeys WHERE device = $1",
-    ] {
-        sql(text).bind(id(&device)).execute(&mut tx.conn).await?;
-    }
-    cancel_scheduled_by(&mut tx.conn, device).await?;
-    // Takes its sessions and their tokens along.
-    sql("DELETE FROM devices WHERE id = $1")
-        .bind(id(&device))
-        .execute(&mut tx.conn)
-        .await?;
-    end_streams(tx, device);
-    Ok(())
-}
-
-/// Takes back what the device had scheduled, and out of the counts of the mailboxes it was for.
-async fn cancel_scheduled_by(conn: &mut Conn<'_>, device: DeviceId) -> Result<(), sqlx::Error> {
-    let cancelled: Vec<(Vec<u8>, i64)> = sql(
-        "DELETE FROM scheduled WHERE sender_device = $1 RETURNING device, CAST(LENGTH(ciphertext) AS BIGINT)",
-    )
-    .bind(id(&device))
-    .fetch_all(conn)
-    .await?;
-    uncount_cancelled(conn, cancelled).await
 }
 
 /// Takes what was scheduled, and is not any more, out of the counts of the mailboxes it was for.

@@ -4,7 +4,7 @@ use sottovoce_proto::v1::SignedStatement;
 use sottovoce_statements::{Address, DeviceBinding, DeviceId, DeviceManifest, ManifestDevice, Verified};
 
 use super::db::{Conn, sql};
-use super::devices::{insert_device, is_in_use, load_keys, remove_device};
+use super::devices::{insert_device, is_in_use, load_keys};
 use super::leaving::{is_leaving, leave_device};
 use super::rows::{fixed, from_db, id, to_db};
 use super::writer::{Tx, Write, WriteError};
@@ -133,18 +133,11 @@ impl Write for UpdateManifest {
 impl UpdateManifest {
     async fn remove(&self, tx: &mut Tx<'_>, standing: &Standing) -> Result<Vec<DeviceId>, sqlx::Error> {
         let mut gone = Vec::new();
-        for (device, key) in &standing.devices {
-            let stays = self.manifest.identity_key(*device);
-            match stays {
-                None => {
-                    leave_device(tx, *device).await?;
-                    gone.push(*device);
-                }
-                // Another device takes its id in the same step.
-                Some(stays) if stays.as_bytes().as_slice() != key.as_slice() => {
-                    remove_device(tx, *device).await?;
-                }
-                Some(_) => {}
+        for (device, _) in &standing.devices {
+            // Under another key it stays, and the other one finds its id in use.
+            if self.manifest.identity_key(*device).is_none() {
+                leave_device(tx, *device).await?;
+                gone.push(*device);
             }
         }
         Ok(gone)

@@ -223,18 +223,31 @@ async fn a_device_that_leaves_the_manifest_loses_everything() {
 }
 
 #[tokio::test]
-async fn another_key_under_the_same_id_is_another_device() {
+async fn another_key_comes_under_an_id_when_the_device_that_had_it_is_gone() {
     let server = TestServer::start().await;
     let clients = server.connect().await;
     let phone = Device::named("alice");
     let first = register(&clients, &phone).await;
-    let token = phone.sign_in(&clients).await;
+    let laptop = second(&phone, "laptop");
+    let two = following(&first, 2, &[&phone, &laptop]);
+    update(&clients, &two, &[&laptop]).await.unwrap();
+    let token = laptop.sign_in(&clients).await;
     let mut replaced = second(&phone, "other");
-    replaced.id = phone.id;
-    let two = following(&first, 2, &[&replaced]);
-    let status = update(&clients, &two, &[]).await.unwrap_err();
+    replaced.id = laptop.id;
+    let at_once = following(&two, 3, &[&phone, &replaced]);
+    let status = update(&clients, &at_once, &[]).await.unwrap_err();
     assert_eq!(told(&status).2, "bindings");
-    update(&clients, &two, &[&replaced]).await.unwrap();
+    let before = dump(&server.database).await;
+    let status = update(&clients, &at_once, &[&replaced]).await.unwrap_err();
+    assert_eq!(reason(&status), "IDENTITY_TAKEN");
+    assert_eq!(told(&status).2, "manifest.devices");
+    assert_eq!(dump(&server.database).await, before);
+    assert_eq!(works(&clients, &token).await, Ok(()));
+
+    let three = following(&two, 3, &[&phone]);
+    update(&clients, &three, &[]).await.unwrap();
+    let four = following(&three, 4, &[&phone, &replaced]);
+    update(&clients, &four, &[&replaced]).await.unwrap();
     assert_eq!(works(&clients, &token).await, Err("TOKEN_INVALID".into()));
     replaced.sign_in(&clients).await;
     server.stop().await;
