@@ -8,6 +8,7 @@ use sottovoce_statements::{
 
 use super::deletion;
 use super::devices::{insert_device, is_in_use};
+use super::leaving::is_leaving;
 use super::operating::{is_invited, use_invite};
 use super::rows::{id, to_db};
 use super::writer::{Tx, Write, WriteError};
@@ -38,6 +39,8 @@ pub(crate) enum RegisterRefusal {
     AddressTaken,
     /// The named part belongs to another account.
     IdentityTaken(&'static str),
+    /// What a device with the device's id has left is being deleted.
+    Leaving,
     Closed,
     InviteInvalid,
     Full,
@@ -117,6 +120,9 @@ impl Register {
             return taken("account_key");
         }
         for device in &self.manifest.devices {
+            if is_leaving(conn, device.device_id).await? {
+                return Err(WriteError::Refused(RegisterRefusal::Leaving));
+            }
             if is_in_use(conn, device).await? {
                 return taken("manifest.devices");
             }

@@ -120,12 +120,15 @@ async fn remove_prekeys(conn: &mut Conn<'_>, device: DeviceId) -> Result<(), sql
     Ok(())
 }
 
-/// Whether a device of this id has gone and what it left is not deleted yet: no other may have the id.
+/// Whether a device of this id has gone and what it left is not deleted yet: no other may have the id. Nor may
+/// any while it is what an account is known by that is gone, and that it was the first device of.
 pub(super) async fn is_leaving(conn: &mut Conn<'_>, device: DeviceId) -> Result<bool, sqlx::Error> {
-    let row: Option<(i64,)> = sql("SELECT position FROM devices WHERE id = $1 AND gone = 1")
-        .bind(id(&device))
-        .fetch_optional(conn)
-        .await?;
+    let row: Option<(i64,)> = sql("SELECT gone FROM devices WHERE id = $1 AND gone = 1 \
+         UNION SELECT gone FROM accounts WHERE address = $2 AND gone = 1")
+    .bind(id(&device))
+    .bind(no_name(device))
+    .fetch_optional(conn)
+    .await?;
     Ok(row.is_some())
 }
 

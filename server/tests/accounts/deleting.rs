@@ -235,8 +235,83 @@ async fn traces(database: &Path, device: &Device) -> usize {
     rows.filter(names).count()
 }
 
+/// Has the database refuse to delete envelopes, or, after that, take it again.
+async fn keep_envelopes(database: &Path, kept: bool) {
+    let changes: &[&str] = match (crate::STORE, kept) {
+        (crate::common::Store::Sqlite, true) => {
+            &["CREATE TRIGGER kept BEFORE DELETE ON envelopes BEGIN SELECT RAISE(ABORT, 'kept'); END"]
+        }
+        (crate::common::Store::Sqlite, false) => &["DROP TRIGGER kept"],
+        (crate::common::Store::Postgres, true) => &[
+            "CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'kept'; END $$",
+            "CREATE TRIGGER kept BEFORE DELETE ON envelopes FOR EACH ROW EXECUTE FUNCTION kept()",
+        ],
+        (crate::common::Store::Postgres, false) => &["DROP TRIGGER kept ON envelopes", "DROP FUNCTION kept"],
+    };
+    for change in changes {
+        execute(database, change).await;
+    }
+}
+
 #[tokio::test]
-async fn a_deletion_that_is_cut_off_goes_on_or_never_began() {
+async fn what_a_deletion_did_not_get_to_is_deleted_later_and_nobodys_meanwhile() {
+    let server =
+        TestServer::start_limited(|limits| limits.release_interval = Duration::from_millis(100)).await;
+    let clients = server.connect().await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    let token = alice.join(&clients).await;
+    let bobs = register(&clients, &bob).await;
+    fill(&server.database, &alice, 3_000).await;
+    keep_envelopes(&server.database, true).await;
+    assert_eq!(
+        reason(&delete(&clients, &token, &alice).await.unwrap_err()),
+        "INTERNAL"
+    );
+    assert!(
+        traces(&server.database, &alice).await > 3_000,
+        "nothing was cut off"
+    );
+    assert_eq!(works(&clients, &token).await, Err("TOKEN_INVALID".into()));
+    let begun = alice.begin(&clients).await;
+    let request = CompleteAuthenticationRequest {
+        challenge: Some(statement(alice.challenge(&begun), &alice.identity)),
+    };
+    let entered = clients.auth.clone().complete_authentication(request).await;
+    assert_eq!(reason(&entered.unwrap_err()), "DEVICE_UNKNOWN");
+    // The id is that of what is left. The keys are nobody's.
+    let mut heir = Device::named("heir");
+    heir.id = alice.id;
+    let registered = clients.accounts.clone().register(heir.registration()).await;
+    assert_eq!(reason(&registered.unwrap_err()), "RATE_LIMITED");
+    let tablet = Device {
+        id: alice.id,
+        ..second(&bob, "tablet")
+    };
+    let two = following(&bobs, 2, &[&bob, &tablet]);
+    let updated = update(&clients, &two, &[&tablet]).await;
+    assert_eq!(reason(&updated.unwrap_err()), "RATE_LIMITED");
+    let mut new_id = alice.clone();
+    new_id.address = heir.address.clone();
+    new_id.id = Device::named("another").id;
+    new_id.join(&clients).await;
+
+    keep_envelopes(&server.database, false).await;
+    let begun = Instant::now();
+    let mut look = Look::into(&server.database).await;
+    let left = "SELECT CAST((SELECT COUNT(*) FROM envelopes) + (SELECT COUNT(*) FROM receipts) \
+                + (SELECT COUNT(*) FROM accounts WHERE gone = 1) AS TEXT)";
+    while look.texts(left).await != ["0"] {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it stays");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    look.close().await;
+    update(&clients, &two, &[&tablet]).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_deletion_whose_time_runs_out_goes_on_or_never_began() {
     let server =
         TestServer::start_limited(|limits| limits.release_interval = Duration::from_millis(100)).await;
     let clients = server.connect().await;

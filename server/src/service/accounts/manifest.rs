@@ -77,7 +77,7 @@ impl App {
     }
 }
 
-/// When to ask again for an id whose former device's mailbox is being deleted.
+/// When to ask again for the id of a device that is gone, of which something is left.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Manifests of the same account that came before this one.
@@ -146,6 +146,7 @@ impl From<RegisterRefusal> for Refusal {
         match refusal {
             RegisterRefusal::AddressTaken => Self::because(ErrorReason::AddressTaken),
             RegisterRefusal::IdentityTaken(field) => Self::because(ErrorReason::IdentityTaken).at(field),
+            RegisterRefusal::Leaving => Self::because(ErrorReason::RateLimited).retry_after(SOON),
             RegisterRefusal::InviteInvalid => Self::because(ErrorReason::InviteInvalid),
             RegisterRefusal::Closed => Self::because(ErrorReason::RegistrationClosed),
             RegisterRefusal::Full => Self::because(ErrorReason::ServerFull),

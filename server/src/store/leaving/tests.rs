@@ -207,3 +207,28 @@ async fn of_a_full_account_nothing_is_left_though_it_went_when_the_server_stoppe
     }
     store.close().await;
 }
+
+#[tokio::test]
+async fn nobody_has_the_id_that_an_account_goes_under_until_it_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(&folder).await;
+    store.write(Leave::Account).await.unwrap();
+    let devices = "SELECT COUNT(*) FROM devices WHERE gone = 1";
+    while count(&store, devices).await > 0 {
+        store.write(RemoveGone::Any).await.unwrap();
+    }
+    let leaving = async |device| {
+        is_leaving(&mut store.read().await.unwrap().conn(), device)
+            .await
+            .unwrap()
+    };
+    assert!(
+        store.is_anybody_leaving().await.unwrap(),
+        "nothing is left to see"
+    );
+    assert!(leaving(PHONE).await);
+    assert!(!leaving(LAPTOP).await && !leaving(OTHERS).await);
+    clear(&store, RemoveGone::Any).await;
+    assert!(!leaving(PHONE).await);
+    store.close().await;
+}
