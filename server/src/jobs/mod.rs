@@ -93,7 +93,7 @@ pub(crate) const JOBS: &[Job] = &[
     },
     Job {
         name: "leaving",
-        purpose: "deletes what devices and accounts that are gone have left, where the call that ended them was cut off",
+        purpose: "deletes what devices and accounts that are gone have left, beside the call that ended them and where that was cut off",
         interval_setting: "release_interval",
         interval: |limits| limits.release_interval,
         at: At::EveryNode,

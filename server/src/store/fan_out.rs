@@ -108,10 +108,7 @@ impl FanOut {
     /// another node has locked.
     async fn lease(&self, tx: &mut Tx<'_>) -> Result<(Vec<ChannelId>, Vec<ChannelId>), sqlx::Error> {
         // Never waiting: who waits here may hold what the other waits for.
-        let lock = match tx.conn.lock_rows() {
-            "" => "",
-            _ => " FOR UPDATE SKIP LOCKED",
-        };
+        let lock = tx.conn.lock_free_rows();
         let rows: Vec<(Vec<u8>, Option<Vec<u8>>, i64)> = sql(format!(
             "WITH r(channel) AS ({{rows}}) SELECT channel, node, leased_until_ms FROM fan_out_leases \
              WHERE channel IN (SELECT channel FROM r) ORDER BY channel{lock}"

@@ -148,7 +148,7 @@ impl Write for RemoveGone {
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Batch, WriteError<Infallible>> {
         let (meant, name) = self.meant();
         // Held, so that nothing comes to what is left behind those who look for it.
-        let lock = tx.conn.lock_rows();
+        let lock = self.lock(&tx.conn);
         let device: Option<(Vec<u8>,)> = sql(format!(
             "SELECT id FROM devices WHERE gone = 1 AND account IN (SELECT id FROM accounts WHERE {meant}) \
              ORDER BY id LIMIT 1{lock}"
@@ -164,26 +164,41 @@ impl Write for RemoveGone {
             "SELECT id FROM accounts WHERE {meant} AND NOT EXISTS \
              (SELECT 1 FROM devices WHERE devices.account = accounts.id) ORDER BY id LIMIT 1{lock}"
         ))
-        .bind(name.clone())
+        .bind(name)
         .fetch_optional(&mut tx.conn)
         .await?;
         if let Some((account,)) = account {
             let items = remove_from_account(&mut tx.conn, account).await?;
             return Ok(Batch { items, more: true });
         }
-        // Another node may have taken what this one waited for, and be at the rest.
-        let rest: Option<(i64,)> = sql(format!("SELECT id FROM accounts WHERE {meant} LIMIT 1"))
-            .bind(name)
-            .fetch_optional(&mut tx.conn)
-            .await?;
         Ok(Batch {
             items: 0,
-            more: rest.is_some(),
+            more: self.has_rest(&mut tx.conn).await?,
         })
     }
 }
 
 impl RemoveGone {
+    /// Who means somebody waits until all is gone. Who would take anything leaves what others are at to them.
+    fn lock(self, conn: &Conn<'_>) -> &'static str {
+        match self {
+            Self::Of(_) => conn.lock_rows(),
+            Self::Any => conn.lock_free_rows(),
+        }
+    }
+
+    /// Whether, where nothing was found, something is left that others are at.
+    async fn has_rest(self, conn: &mut Conn<'_>) -> Result<bool, sqlx::Error> {
+        let Self::Of(device) = self else {
+            return Ok(false);
+        };
+        let rest: Option<(i64,)> = sql("SELECT id FROM accounts WHERE gone = 1 AND address = $1")
+            .bind(no_name(device))
+            .fetch_optional(conn)
+            .await?;
+        Ok(rest.is_some())
+    }
+
     /// Which accounts are meant, where the name is `$1`.
     fn meant(self) -> (&'static str, String) {
         match self {

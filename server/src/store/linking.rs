@@ -82,10 +82,7 @@ impl Write for PutGrant {
 impl PutGrant {
     /// Makes room. What another node is just forgetting is left to it: nobody waits here.
     async fn forget_expired(&self, conn: &mut Conn<'_>) -> Result<(), sqlx::Error> {
-        let lock = match conn.lock_rows() {
-            "" => "",
-            _ => " FOR UPDATE SKIP LOCKED",
-        };
+        let lock = conn.lock_free_rows();
         let expired: Vec<(Vec<u8>, i64)> = sql(format!(
             "SELECT device, account FROM linking_grants WHERE expires_at_ms <= $1{lock}"
         ))

@@ -34,6 +34,14 @@ impl Conn<'_> {
         }
     }
 
+    /// The same where nobody waits: rows that others have locked are left to them.
+    pub(crate) fn lock_free_rows(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "",
+            Self::Postgres(_) => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
     /// The same for `devices` whose mailboxes' counts are about to be changed: rows that refer to them may
     /// come meanwhile.
     pub(crate) fn hold_mailboxes(&self) -> &'static str {
