@@ -6,7 +6,7 @@
 //!
 //! The one change takes their names, keys, sessions and prekeys: nobody finds them any more, nor reads or writes what
 //! they have left. That may be much, and whoever else writes would wait for all of it, so it is deleted in small
-//! changes: by the call that ended them, before it answers, and by a job where that call did not get so far.
+//! changes: by the call that ended them, before it answers, and by a job beside it, or where it did not get so far.
 
 use std::convert::Infallible;
 
