@@ -17,13 +17,18 @@ impl Cluster {
     }
 }
 
-/// Waits until so many changes wait for what somebody has locked.
-async fn until_waiting(database: &Path, waiting: usize) {
-    let mut look = Look::into(database).await;
-    let begun = Instant::now();
+/// How many changes wait for what somebody has locked.
+async fn waiting(look: &mut Look) -> String {
     let count = "SELECT CAST(COUNT(*) AS TEXT) FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while look.texts(count).await != [waiting.to_string()] {
+    look.texts(count).await.remove(0)
+}
+
+/// Waits until so many do.
+async fn until_waiting(database: &Path, changes: usize) {
+    let mut look = Look::into(database).await;
+    let begun = Instant::now();
+    while waiting(&mut look).await != changes.to_string() {
         assert!(begun.elapsed() < AT_LAST, "they do not come to wait");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -110,6 +115,35 @@ async fn an_account_that_is_going_at_one_node_keeps_nothing_more_by_another() {
     for table in ["accounts", "devices", "linking_grants", "blob_holds", "blobs"] {
         let count = format!("SELECT CAST(COUNT(*) AS TEXT) FROM {table}");
         assert_eq!(look.texts(&count).await, ["0"], "{table}");
+    }
+    look.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_node_waits_for_the_one_that_deletes_what_is_left() {
+    let cluster = Cluster::start().await;
+    let clients = cluster.clients().await;
+    let (alice, bob) = (Device::named("alice"), Device::named("bob"));
+    alice.join(&clients[0]).await;
+    let bobs = bob.join(&clients[1]).await;
+    Device::send_numbers(&clients[2], &bobs, &alice, 1..=1).await;
+    // Who deletes what alice has left waits at her mailbox.
+    let held = lock(&cluster.database(), "envelopes").await;
+    let mut look = Look::into(&cluster.database()).await;
+    look.execute(
+        "WITH going AS (UPDATE accounts SET gone = 1 WHERE address LIKE 'alice@%' RETURNING id) \
+         UPDATE devices SET gone = 1 WHERE account IN (SELECT id FROM going)",
+    )
+    .await;
+    until_waiting(&cluster.database(), 1).await;
+    // Meanwhile all of them look.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(waiting(&mut look).await, "1");
+    held.close().await;
+    let begun = Instant::now();
+    while look.texts("SELECT CAST(COUNT(*) AS TEXT) FROM accounts").await != ["1"] {
+        assert!(begun.elapsed() < AT_LAST, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     look.close().await;
 }
