@@ -77,8 +77,6 @@ pub(crate) use sessions::{
 pub(crate) use sweep::{Batch, Sweep, SweepAccounts};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
-#[cfg(test)]
-pub(crate) use db::sql;
 use db::{Pool, Reader};
 use open::DataDir;
 pub(crate) use open::{DATABASE_FILE, is_in_use};
