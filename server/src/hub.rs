@@ -4,25 +4,21 @@
 //! committed, so that it need not read it again; any other is only told to look. What is handed over is
 //! bounded: beyond that a stream looks into the database like everybody else.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+mod inbox;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sottovoce_proto::v1::{Envelope, ErrorReason, PrekeysLow};
 use sottovoce_statements::DeviceId;
-use tokio::sync::Notify;
 
 use crate::auth::Callers;
 use crate::hints::{Hint, Outbox};
-use crate::limits::MAX_ACKNOWLEDGED;
 use crate::store::{Grounds, StoredEnvelope};
 use crate::watch::Missed;
+use inbox::Inbox;
 
-/// Envelopes handed to one stream and not yet taken.
-const MAX_FRESH: usize = 32;
-
-/// Their bytes, and those of messages that are never stored.
-const MAX_FRESH_LEN: usize = 256 * 1024;
+pub(crate) use inbox::Inbound;
 
 /// The streams that are open.
 #[derive(Clone, Debug)]
@@ -75,20 +71,6 @@ pub(crate) struct Progress {
     pub(crate) stuck: bool,
 }
 
-/// What a stream is told, all that came since it last asked.
-#[derive(Debug, Default)]
-pub(crate) struct Inbound {
-    /// Just committed, in the order of their sequence.
-    pub(crate) fresh: VecDeque<StoredEnvelope>,
-    /// Never stored: for now or never.
-    pub(crate) ephemeral: VecDeque<Envelope>,
-    pub(crate) acknowledged: Vec<[u8; 16]>,
-    pub(crate) prekeys_low: Option<PrekeysLow>,
-    /// The mailbox may hold more than was handed over, or less.
-    pub(crate) look: bool,
-    held: usize,
-}
-
 /// Room for one stream of a device, kept until it sits down or is given up. It displaces nobody.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -115,17 +97,6 @@ struct Taken {
     epoch: i64,
     grounds: Grounds,
     inbox: Arc<Inbox>,
-}
-
-#[derive(Debug, Default)]
-struct Inbox {
-    inbound: Mutex<Inbound>,
-    bell: Notify,
-    // Apart, so that a stream that waits for its client hears it too.
-    end: Mutex<Option<ErrorReason>>,
-    end_bell: Notify,
-    delivered: AtomicI64,
-    stuck: AtomicBool,
 }
 
 impl Hub {
@@ -292,13 +263,16 @@ impl Hub {
     /// How far each stream of this node has come.
     pub(crate) fn progress(&self) -> Vec<Progress> {
         let seats = lock(&self.seats);
-        let streams = seats.taken.iter().map(|(device, taken)| Progress {
-            device: *device,
-            number: taken.number,
-            epoch: taken.epoch,
-            grounds: taken.grounds,
-            delivered: taken.inbox.delivered.load(Ordering::Relaxed),
-            stuck: taken.inbox.stuck.load(Ordering::Relaxed),
+        let streams = seats.taken.iter().map(|(device, taken)| {
+            let (delivered, stuck) = taken.inbox.noted();
+            Progress {
+                device: *device,
+                number: taken.number,
+                epoch: taken.epoch,
+                grounds: taken.grounds,
+                delivered,
+                stuck,
+            }
         });
         streams.collect()
     }
@@ -363,58 +337,6 @@ impl News {
     }
 }
 
-impl Inbox {
-    fn put(&self, change: impl FnOnce(&mut Inbound)) {
-        change(&mut lock(&self.inbound));
-        // Kept until the stream waits next, so none is lost between looking and waiting.
-        self.bell.notify_one();
-    }
-
-    /// The first reason is the one that counts.
-    fn end(&self, reason: ErrorReason) {
-        lock(&self.end).get_or_insert(reason);
-        self.end_bell.notify_one();
-    }
-}
-
-impl Inbound {
-    fn take_in(&mut self, news: News) {
-        match news {
-            // The last two are told apart from the rest.
-            News::Look(_) | News::TokensVoid(_) | News::End(..) => self.look = true,
-            News::Fresh(_, envelope) => {
-                if !self.look && self.make_room(envelope.size) {
-                    self.fresh.push_back(envelope);
-                } else {
-                    self.look = true;
-                }
-            }
-            News::Acknowledged(_, ids) if self.acknowledged.len() + ids.len() <= MAX_ACKNOWLEDGED => {
-                self.acknowledged.extend(ids);
-            }
-            News::Acknowledged(..) => self.look = true,
-            News::PrekeysLow(_, low) => self.prekeys_low = Some(low),
-        }
-    }
-
-    fn make_room(&mut self, size: usize) -> bool {
-        let held = self.held.saturating_add(size);
-        let room = held <= MAX_FRESH_LEN && self.fresh.len() + self.ephemeral.len() < MAX_FRESH;
-        if room {
-            self.held = held;
-        }
-        room
-    }
-
-    fn is_empty(&self) -> bool {
-        self.fresh.is_empty()
-            && self.ephemeral.is_empty()
-            && self.acknowledged.is_empty()
-            && self.prekeys_low.is_none()
-            && !self.look
-    }
-}
-
 impl Seat {
     /// Whose it is.
     pub(crate) fn device(&self) -> &DeviceId {
@@ -423,29 +345,17 @@ impl Seat {
 
     /// What came since this was last asked; waits until there is something.
     pub(crate) async fn inbound(&self) -> Inbound {
-        loop {
-            let inbound = std::mem::take(&mut *lock(&self.inbox.inbound));
-            if !inbound.is_empty() {
-                return inbound;
-            }
-            self.inbox.bell.notified().await;
-        }
+        self.inbox.told().await
     }
 
     /// Returns when the stream has to end, and why.
     pub(crate) async fn ended(&self) -> ErrorReason {
-        loop {
-            if let Some(reason) = *lock(&self.inbox.end) {
-                return reason;
-            }
-            self.inbox.end_bell.notified().await;
-        }
+        self.inbox.ended().await
     }
 
     /// Says how far the stream has come, for those who look after it.
     pub(crate) fn note(&self, delivered: i64, stuck: bool) {
-        self.inbox.delivered.store(delivered, Ordering::Relaxed);
-        self.inbox.stuck.store(stuck, Ordering::Relaxed);
+        self.inbox.note(delivered, stuck);
     }
 }
 
@@ -467,122 +377,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    const DEVICE: DeviceId = DeviceId::from_bytes([1; 16]);
-    const OTHER: DeviceId = DeviceId::from_bytes([2; 16]);
-    const GROUNDS: Grounds = Grounds {
-        session: [1; 16],
-        breaks: 0,
-    };
-
-    fn sit(hub: &Hub, device: DeviceId, epoch: i64) -> Result<Seat, HubFull> {
-        Ok(hub.reserve(device)?.sit(epoch, GROUNDS))
-    }
-
-    async fn told(seat: &Seat) -> Inbound {
-        tokio::time::timeout(Duration::from_secs(5), seat.inbound())
-            .await
-            .unwrap()
-    }
-
-    fn envelope(sequence: i64, size: usize) -> StoredEnvelope {
-        StoredEnvelope {
-            sequence,
-            size,
-            ..StoredEnvelope::default()
-        }
-    }
-
-    #[test]
-    fn a_seat_is_gone_once_its_stream_is() {
-        let hub = Hub::new(10, Outbox::nowhere());
-        drop(sit(&hub, DEVICE, 0).unwrap());
-        assert_eq!(hub.streams(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_displaced_stream_does_not_take_its_successors_seat_away() {
-        let hub = Hub::new(10, Outbox::nowhere());
-        let older = sit(&hub, DEVICE, 0).unwrap();
-        let newer = sit(&hub, DEVICE, 0).unwrap();
-        assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
-        drop(older);
-        assert_eq!(hub.streams(), 1);
-        hub.tell(vec![News::Look(DEVICE)]);
-        assert!(told(&newer).await.look);
-    }
-
-    #[tokio::test]
-    async fn the_newer_of_two_streams_stays_whichever_comes_first() {
-        let hub = Hub::new(10, Outbox::nowhere());
-        let newer = sit(&hub, DEVICE, 2).unwrap();
-        let older = sit(&hub, DEVICE, 1).unwrap();
-        assert_eq!(older.ended().await, ErrorReason::StreamDisplaced);
-        drop(older);
-        hub.tell(vec![News::Look(DEVICE)]);
-        assert!(told(&newer).await.look);
-        assert!(newer.inbox.end.lock().unwrap().is_none());
-    }
-
-    #[test]
-    fn a_full_hub_still_lets_a_device_replace_its_own_stream() {
-        let hub = Hub::new(1, Outbox::nowhere());
-        let first = sit(&hub, DEVICE, 0).unwrap();
-        assert_eq!(sit(&hub, OTHER, 0).unwrap_err(), HubFull);
-        let _second = sit(&hub, DEVICE, 0).unwrap();
-        drop(first);
-        assert_eq!(sit(&hub, OTHER, 0).unwrap_err(), HubFull);
-    }
-
-    #[test]
-    fn room_that_is_reserved_is_nobody_elses_and_displaces_nobody() {
-        let hub = Hub::new(2, Outbox::nowhere());
-        let sitting = sit(&hub, DEVICE, 1).unwrap();
-        let places = [hub.reserve(DEVICE).unwrap(), hub.reserve(OTHER).unwrap()];
-        let third = DeviceId::from_bytes([3; 16]);
-        assert_eq!(hub.reserve(third).unwrap_err(), HubFull);
-        assert!(sitting.inbox.end.lock().unwrap().is_none());
-        assert_eq!(hub.streams(), 1);
-        // It stays its own when the older stream goes meanwhile.
-        drop(sitting);
-        assert_eq!(hub.reserve(third).unwrap_err(), HubFull);
-        let seats = places.map(|place| place.sit(2, GROUNDS));
-        assert_eq!(hub.streams(), 2);
-        drop(seats);
-        assert!(lock(&hub.seats).reserved.is_empty());
-        assert!(hub.reserve(third).is_ok());
-    }
-
-    #[tokio::test]
-    async fn news_before_the_wait_is_not_lost() {
-        let hub = Hub::new(1, Outbox::nowhere());
-        let seat = sit(&hub, DEVICE, 0).unwrap();
-        hub.tell(vec![News::Look(DEVICE)]);
-        assert!(told(&seat).await.look);
-    }
-
-    #[tokio::test]
-    async fn a_stream_that_takes_nothing_is_handed_no_more_than_it_may_hold() {
-        let hub = Hub::new(1, Outbox::nowhere());
-        let seat = sit(&hub, DEVICE, 0).unwrap();
-        for sequence in 1..=100 {
-            hub.tell(vec![News::Fresh(DEVICE, envelope(sequence, MAX_FRESH_LEN / 4))]);
-        }
-        let inbound = told(&seat).await;
-        assert!(inbound.look);
-        let handed: Vec<_> = inbound.fresh.iter().map(|envelope| envelope.sequence).collect();
-        assert_eq!(handed, [1, 2, 3, 4]);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_handed_over_behind_a_gap() {
-        let hub = Hub::new(1, Outbox::nowhere());
-        let seat = sit(&hub, DEVICE, 0).unwrap();
-        hub.tell(vec![News::Look(DEVICE), News::Fresh(DEVICE, envelope(7, 1))]);
-        let inbound = told(&seat).await;
-        assert!(inbound.look && inbound.fresh.is_empty());
-    }
-}
+mod tests;
