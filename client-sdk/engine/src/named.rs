@@ -10,7 +10,7 @@ use crate::io::Outputs;
 use crate::message::{Body, MessageId};
 
 impl Engine {
-    /// Queues a message as [`Input::Send`] does, and names it.
+    /// Queues a message as [`Input::Send`](crate::Input::Send) does, and names it.
     ///
     /// # Errors
     /// [`InputError`] when the message cannot be sent as it is; nothing is queued then.
