@@ -66,6 +66,8 @@ fn stop(mut signals: Signals, announcer: Announcer) -> impl Future<Output = ()> 
 struct Signals {
     interrupt: signal::unix::Signal,
     terminate: signal::unix::Signal,
+    // Heard so that it does not end the process, also where there is no certificate to look at again.
+    _hangup: signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -75,6 +77,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _hangup: signal(SignalKind::hangup())?,
         })
     }
 

@@ -44,3 +44,23 @@ async fn a_second_signal_stops_it_at_once() {
     assert_eq!(status.code(), Some(130), "{printed}");
     assert!(begun.elapsed() < Duration::from_secs(2));
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_hangup_ends_nothing_without_a_certificate_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path()).await;
+    let clients = Clients::connect(program.address).await;
+    let token = Device::named("alice").join(&clients).await;
+    let mut stream = subscribe(&clients, &token).await;
+    assert!(stream.message().await.unwrap().is_some());
+    program.signal("HUP").await;
+    Device::named("bob")
+        .join(&Clients::connect(program.address).await)
+        .await;
+    program.signal("TERM").await;
+    assert_eq!(reason(&stream.message().await.unwrap_err()), "SHUTTING_DOWN");
+    let (status, printed, log) = program.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(printed.contains("Stopped."), "{printed}");
+}
