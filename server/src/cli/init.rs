@@ -89,10 +89,18 @@ fn told(path: &Path, config: &Config, answer: &Answer, command: &str, uses: u32)
         1 => "one account".to_owned(),
         uses => format!("{uses} accounts"),
     };
+    let database = match config.database {
+        Database::Sqlite => "",
+        Database::Postgres(_) => {
+            "Database       PostgreSQL, and not in the settings, since it is a secret: SOTTOVOCE_DATABASE must be\n\
+             \x20              set for `serve` and every other command too, or `database` written there\n"
+        }
+    };
     let days = FIRST_INVITE_LIFETIME.as_secs() / 86_400;
     format!(
         "Settings       {path}\n\
          Data folder    {data}\n\
+         {database}\
          First invite   {code}\n\
          \x20              shown this once, good for {accounts} and {days} days; more with\n\
          \x20              `{command} invite create`\n\n\
@@ -109,8 +117,8 @@ fn filled_in(config: &Config) -> String {
         Database::Sqlite => "# database = \"postgres://sottovoce:password@localhost/sottovoce\"".to_owned(),
         // Its secret is where the operator has put it, not in a file written here.
         Database::Postgres(_) => {
-            "# database: taken from SOTTOVOCE_DATABASE or the command line when this was written; set it\n\
-                                  # here or there."
+            "# database: a PostgreSQL URL, given when this was written and not kept, since it is a secret. Set it\n\
+             # here, or SOTTOVOCE_DATABASE for `serve` and every other command: else they take SQLite."
                 .to_owned()
         }
     };
@@ -173,6 +181,35 @@ mod tests {
         assert_eq!(written.data_dir, config.data_dir);
         assert_eq!(written.registration, Registration::Invite);
         assert!(written.admin.listen.unwrap().ip().is_loopback());
+    }
+
+    #[test]
+    fn a_database_that_is_a_secret_is_not_written_and_that_is_said() {
+        let url = crate::PostgresUrl::parse("postgres://me:hunter2@db.example/chat").unwrap();
+        let config = Config {
+            database: Database::Postgres(url),
+            ..Config::default()
+        };
+        let said = told(
+            Path::new("sottovoce.toml"),
+            &config,
+            &Answer::Done,
+            "sottovoce-server",
+            1,
+        );
+        assert!(said.contains("SOTTOVOCE_DATABASE must be"), "{said}");
+        let written = filled_in(&config);
+        assert!(written.contains("SOTTOVOCE_DATABASE"), "{written}");
+        assert!(!said.contains("hunter2") && !written.contains("hunter2"));
+        assert!(matches!(read(&written).database, Database::Sqlite));
+        let said = told(
+            Path::new("a"),
+            &Config::default(),
+            &Answer::Done,
+            "sottovoce-server",
+            1,
+        );
+        assert!(!said.contains("SOTTOVOCE_DATABASE"), "{said}");
     }
 
     #[test]

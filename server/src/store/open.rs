@@ -55,10 +55,18 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => return Err(StartError::DataDirInUse { path }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let is_new = !path.join(DATABASE_FILE).exists();
-        // SQLite gives its write-ahead log the permissions of the database file.
-        private_file(&path.join(DATABASE_FILE)).map_err(failed)?;
+        // An empty file is what a start that did not get far leaves.
+        let is_new = !fs::metadata(path.join(DATABASE_FILE)).is_ok_and(|file| file.len() > 0);
         Ok(Self { path, is_new, lock })
+    }
+
+    /// SQLite gives its write-ahead log the permissions of the database file.
+    fn make_database_private(&self) -> Result<(), StartError> {
+        let failed = |source| StartError::DataDir {
+            path: self.path.clone(),
+            source,
+        };
+        private_file(&self.database_path()).map(|_| ()).map_err(failed)
     }
 
     pub(crate) fn database_path(&self) -> PathBuf {
@@ -83,6 +91,7 @@ pub(crate) async fn connect_sqlite(
     data_dir: &DataDir,
     limits: &Limits,
 ) -> Result<(Pool, Connection), StartError> {
+    data_dir.make_database_private()?;
     let options = SqliteConnectOptions::new()
         .filename(data_dir.database_path())
         .journal_mode(SqliteJournalMode::Wal)
@@ -236,6 +245,23 @@ mod tests {
         }
         let (mode,): (String,) = sql("PRAGMA journal_mode").fetch_one(&mut conn).await.unwrap();
         assert_eq!(mode, "wal");
+    }
+
+    #[test]
+    fn a_folder_is_new_until_a_database_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_new = || {
+            let opened = DataDir::open(folder.path()).unwrap();
+            // A process that is begun elsewhere in this one holds the lock for a moment too.
+            opened.release();
+            opened.is_new()
+        };
+        let database = folder.path().join(DATABASE_FILE);
+        assert!(is_new() && !database.exists(), "it is for SQLite to make");
+        fs::write(&database, b"").unwrap();
+        assert!(is_new());
+        fs::write(&database, b"something").unwrap();
+        assert!(!is_new());
     }
 
     #[tokio::test]
