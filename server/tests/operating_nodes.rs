@@ -6,7 +6,7 @@ use sottovoce_proto::v1::BeginAuthenticationRequest;
 
 use crate::blobs;
 use crate::common::{Clients, Device, postgres_url};
-use crate::operating::{done, refused, runs, start};
+use crate::operating::{command, done, refused, runs, start};
 
 #[tokio::test]
 async fn of_two_nodes_one_runs_a_job_and_the_other_takes_over() {
@@ -92,6 +92,20 @@ async fn a_backup_by_postgresqls_own_programs_is_a_server_again() {
     );
     done(&other, &["restore", "--force", backup.to_str().unwrap()]).await;
     let (again, _) = start(&other, |_| {}).await;
+    assert!(!other.join("sottovoce.db").exists(), "its database is elsewhere");
+    // Not under a server, whether it runs on this data folder or is another node.
+    let forced = ["restore", "--force", backup.to_str().unwrap()];
+    let here = refused(&other, &forced).await;
+    assert!(here.contains("a server runs here"), "{here}");
+    let mut elsewhere = command(&folder.path().join("elsewhere"), &forced);
+    elsewhere.env("SOTTOVOCE_DATABASE", postgres_url(&other));
+    let output = elsewhere.output().await.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        text.contains("a server runs on this database: stop every node first"),
+        "{text}"
+    );
     let clients = Clients::connect(again.address).await;
     alice.sign_in(&clients).await;
     assert!(blobs::read(&clients, &blob, 0, 0).await.unwrap() == attachment);

@@ -12,8 +12,9 @@ use super::checksums::{Damage, FORMAT, LIST_FILE, List};
 use super::options::Options;
 use super::out::say;
 use super::postgres::{self, ToolError};
-use crate::config::{Config, ConfigError, Database};
-use crate::store::{DATABASE_FILE, Owner, PlaceError, owner, place_sqlite};
+use crate::config::{Config, ConfigError, Database, PostgresUrl};
+use crate::error::StartError;
+use crate::store::{DATABASE_FILE, DataDir, Owner, PlaceError, is_in_use, is_served, owner, place_sqlite};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct RestoreArgs {
@@ -33,6 +34,12 @@ pub(super) enum RestoreError {
     NotThere(PathBuf),
     #[error("{} is no backup: there is no {LIST_FILE} in it, or none that can be read", path.display())]
     NoBackup { path: PathBuf, source: io::Error },
+    #[error("a server runs here, on {}: stop it first", .0.display())]
+    Running(PathBuf),
+    #[error("a server runs on this database: stop every node first")]
+    Served,
+    #[error("the data folder cannot be held")]
+    Folder(#[from] StartError),
     #[error("the backup was written by a version this one does not know")]
     Format,
     #[error("the backup is of {found}, and the settings name another server or kind of database")]
@@ -72,19 +79,43 @@ pub(super) async fn restore(options: &Options, args: RestoreArgs) -> Result<Exit
         let found = format!("{} on {}", list.server_name, list.database);
         return Err(RestoreError::Other { found });
     }
+    refuse_beside_a_server(&config).await?;
     check(&list, &args.folder)?;
     if !args.force {
         refuse_to_replace(&config).await?;
     }
     match &config.database {
         Database::Sqlite => place_sqlite(&config.data_dir, &args.folder.join(DATABASE_FILE), args.force)?,
-        Database::Postgres(url) => postgres::restore(url, &args.folder.join(DUMP_FILE), args.force).await?,
+        Database::Postgres(url) => {
+            // No server starts on the folder meanwhile, and none has begun to while the files were checked.
+            let _held = DataDir::open(&config.data_dir)?;
+            refuse_on_a_served_database(url).await?;
+            postgres::restore(url, &args.folder.join(DUMP_FILE), args.force).await?;
+        }
     }
     if let Some(to) = local_blobs(&config) {
         put_back(&list, &args.folder, &to).map_err(RestoreError::Blobs)?;
     }
     say("Everything in the backup is back. What came after it is not: see \"Restoring\" in OPERATING.md.\n");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Under a server, here or at another node, nothing is replaced.
+async fn refuse_beside_a_server(config: &Config) -> Result<(), RestoreError> {
+    if is_in_use(&config.data_dir) {
+        return Err(RestoreError::Running(config.data_dir.clone()));
+    }
+    match &config.database {
+        Database::Sqlite => Ok(()),
+        Database::Postgres(url) => refuse_on_a_served_database(url).await,
+    }
+}
+
+async fn refuse_on_a_served_database(url: &PostgresUrl) -> Result<(), RestoreError> {
+    match is_served(url).await? {
+        true => Err(RestoreError::Served),
+        false => Ok(()),
+    }
 }
 
 /// What is there already, seen before anything is touched.

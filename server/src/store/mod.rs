@@ -62,7 +62,7 @@ pub(crate) use name::same_name;
 pub(crate) use operating::{
     Block, ClaimJob, CreateInvite, DeviceRow, EndJob, Inspection, Invite, JobRow, MORE, NewInvite, Owner,
     PlaceError, PutBlock, RemoveBlock, RemoveLapsed, RevokeInvite, SignOut, WhichInvite, copy_sqlite,
-    inspect, owner, place_sqlite,
+    inspect, is_served, owner, place_sqlite,
 };
 pub(crate) use posts::{Post, PostRefusal};
 pub(crate) use prekeys::{Bundle, FetchBundles, FetchRefusal, OneTime, PublishPrekeys, PublishRefusal};
@@ -78,8 +78,7 @@ pub(crate) use sweep::{Batch, Sweep, SweepAccounts};
 pub(crate) use writer::{Pending, Tx, Write, WriteError};
 
 use db::{Pool, Reader};
-use open::DataDir;
-pub(crate) use open::{DATABASE_FILE, is_in_use};
+pub(crate) use open::{DATABASE_FILE, DataDir, is_in_use};
 use writer::{WriteTogether, Writer};
 
 /// The open database.

@@ -16,6 +16,8 @@ use crate::error::StartError;
 use crate::limits::Limits;
 
 pub(crate) const DATABASE_FILE: &str = "sottovoce.db";
+/// What PostgreSQL calls the sessions of a server.
+pub(super) const APPLICATION: &str = "sottovoce-server";
 const LOCK_FILE: &str = "sottovoce.lock";
 
 /// Only for other programs looking into the file: the server has one writer.
@@ -133,7 +135,7 @@ pub(crate) async fn connect_postgres(
 ) -> Result<(Pool, Connection), StartError> {
     let options = url
         .options()
-        .application_name("sottovoce-server")
+        .application_name(APPLICATION)
         .statement_cache_capacity(STATEMENTS)
         .options([
             // Whatever the database or the role is set to: what is acknowledged is on the disk.

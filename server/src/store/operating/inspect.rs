@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection as _, query_as};
 
-use super::super::open::DATABASE_FILE;
+use super::super::open::{APPLICATION, DATABASE_FILE};
 use crate::clock::now_ms;
 use crate::config::{Database, PostgresUrl};
 
@@ -78,6 +78,24 @@ pub(crate) async fn owner(database: &Database, data_dir: &Path) -> Result<Owner,
         Some(None) => Owner::Unnamed,
         Some(Some(name)) => Owner::Server(name),
     })
+}
+
+/// Whether a server, or a command that is at work, has a PostgreSQL database open, as far as the database
+/// shows its sessions.
+pub(crate) async fn is_served(url: &PostgresUrl) -> Result<bool, sqlx::Error> {
+    in_time(async {
+        let mut conn = open_postgres(url).await?;
+        let (served,): (bool,) = query_as(
+            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name = $1)",
+        )
+        .bind(APPLICATION)
+        .fetch_one(&mut conn)
+        .await?;
+        conn.close().await?;
+        Ok(served)
+    })
+    .await
 }
 
 async fn in_time<T>(looking: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {

@@ -14,7 +14,7 @@ use super::{ReadError, Store};
 pub(crate) use blocks::{Block, PutBlock, RemoveBlock};
 pub(crate) use copy::{PlaceError, copy_sqlite, place_sqlite};
 pub(crate) use devices::{DeviceRow, SignOut};
-pub(crate) use inspect::{Inspection, Owner, inspect, owner};
+pub(crate) use inspect::{Inspection, Owner, inspect, is_served, owner};
 pub(crate) use invites::{
     CreateInvite, Invite, NewInvite, RevokeInvite, WhichInvite, is_invited, use_invite,
 };
