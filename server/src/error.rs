@@ -31,10 +31,13 @@ pub enum StartError {
     /// The tables could not be brought up to date.
     #[error("the database could not be brought up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// The accounts in the database belong to a server of another name.
-    #[error("the accounts in this database are called name@{kept}, and the settings say name@{configured}")]
+    /// The database belongs to a server of another name.
+    #[error(
+        "this database was first opened for {kept}, whose accounts are called name@{kept}, and the settings \
+         say name@{configured}"
+    )]
     OtherName {
-        /// The name that the accounts have signed.
+        /// The name that the database keeps, and accounts have signed.
         kept: String,
         /// The one in the settings.
         configured: String,

@@ -36,8 +36,8 @@ fn about_start(error: &StartError) -> Option<&'static str> {
             Some("Stop that server first, or choose another folder with --data-dir.")
         }
         StartError::OtherName { .. } => Some(
-            "Set server_name to what the accounts are called (--server-name, SOTTOVOCE_SERVER_NAME). A \
-             server of another name begins with a data folder, or a database, of its own.",
+            "Set server_name to that (--server-name, SOTTOVOCE_SERVER_NAME). A server of another name begins with \
+             a data folder (--data-dir), or a database, of its own.",
         ),
         _ => None,
     }
