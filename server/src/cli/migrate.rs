@@ -9,10 +9,13 @@ use super::present;
 use crate::config::Database;
 use crate::hints::Outbox;
 use crate::hub::Hub;
-use crate::store::Store;
+use crate::store::{Store, is_in_use};
 
 pub(super) async fn migrate(options: &Options) -> Result<ExitCode, OrderError> {
     let config = options.sources().load()?;
+    if is_in_use(&config.data_dir) {
+        return Err(OrderError::Served(config.data_dir));
+    }
     // Of PostgreSQL the operator has named a database: tables are made in it where there are none, for a server
     // that has its name when it first starts.
     if matches!(config.database, Database::Sqlite) {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -99,6 +100,12 @@ pub(super) enum OrderError {
     Ask(#[source] io::Error),
     #[error("the database cannot be opened")]
     Open(#[from] StartError),
+    #[error(
+        "a server runs on {}: it has brought the database up to date at its start. With the tables of another \
+         version it is started in that version",
+        .0.display()
+    )]
+    Served(PathBuf),
     #[error("it was not done")]
     Refused(#[from] Refused),
     #[error(transparent)]

@@ -182,3 +182,33 @@ async fn what_is_mistyped_is_answered_with_what_is_right() {
     );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn what_a_running_server_has_done_or_forbids_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let program = Program::start(&data).await;
+    let text = refused(&data, &["migrate"]).await;
+    assert!(
+        text.contains("has brought the database up to date at its start"),
+        "{text}"
+    );
+    assert!(!text.contains("--data-dir"), "{text}");
+    program.kill().await;
+    done(&data, &["migrate"]).await;
+}
+
+#[tokio::test]
+async fn who_tried_it_out_before_naming_it_is_told_how_to_begin_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("sottovoce-data");
+    Program::start(&data).await.kill().await;
+    let init = ["init", "--server-name", "chat.example"];
+    let text = errors(&run(in_folder(folder.path(), &init)).await);
+    for words in ["first opened for localhost", "--server-name", "--data-dir"] {
+        assert!(text.contains(words), "{words:?} is not in\n{text}");
+    }
+    let mut elsewhere = in_folder(folder.path(), &init);
+    elsewhere.args(["--data-dir", "ours"]);
+    assert!(run(elsewhere).await.status.success());
+}
