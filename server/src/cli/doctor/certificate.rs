@@ -52,6 +52,13 @@ fn validity(files: &TlsFiles) -> Finding {
             "Renew it; the running server takes the new one by itself.",
         );
     }
+    if said.begins > now {
+        return Finding::wrong(
+            "certificate",
+            format!("{names}; not valid before {}", said.first_day),
+            "Is this machine's clock right? Until then everybody who connects refuses it.",
+        );
+    }
     if said.names.is_empty() {
         return Finding::wrong(
             "certificate",
@@ -78,9 +85,13 @@ mod tests {
     use crate::cli::doctor::Verdict;
 
     fn files(folder: &tempfile::TempDir, ends: (i32, u8, u8)) -> TlsFiles {
+        files_between(folder, (2020, 1, 1), ends)
+    }
+
+    fn files_between(folder: &tempfile::TempDir, begins: (i32, u8, u8), ends: (i32, u8, u8)) -> TlsFiles {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_before = rcgen::date_time_ymd(begins.0, begins.1, begins.2);
         params.not_after = rcgen::date_time_ymd(ends.0, ends.1, ends.2);
         let certificate = params.self_signed(&key).unwrap();
         let files = TlsFiles {
@@ -111,6 +122,21 @@ mod tests {
                 told.contains("for localhost") && told.contains(&format!("{}-", ends.0)),
                 "{told}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_wrong_before_it_begins_and_fine_long_after() {
+        for (begins, verdict) in [((2059, 3, 1), Verdict::Wrong), ((1950, 1, 1), Verdict::Fine)] {
+            let folder = tempfile::tempdir().unwrap();
+            let config = Config {
+                tls: Some(files_between(&folder, begins, (2060, 2, 29))),
+                ..Config::default()
+            };
+            let found = look(&config).await;
+            assert_eq!(found[0].verdict, verdict, "{found:?}");
+            let is_said = found[0].found.contains("not valid before 2059-03-01");
+            assert_eq!(is_said, verdict == Verdict::Wrong, "{found:?}");
         }
     }
 

@@ -24,6 +24,14 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             "database",
             "SQLite, not there yet; `serve` and `init` make it",
         )],
+        Err(sqlx::Error::Io(error)) if matches!(config.database, Database::Sqlite) => vec![Finding::wrong(
+            "database",
+            format!(
+                "this user may not look for it in {}: {error}",
+                config.data_dir.display()
+            ),
+            "Run `doctor` as the user the server runs as.",
+        )],
         Err(error) => vec![Finding::wrong(
             "database",
             format!("it does not answer: {error}"),
@@ -55,8 +63,8 @@ fn of(inspection: &Inspection, name: &str) -> Vec<Finding> {
     if let Some(kept) = inspection.server_name.as_deref().filter(|kept| *kept != name) {
         findings.push(Finding::wrong(
             "server name",
-            format!("the accounts in the database are called name@{kept}, the settings say name@{name}"),
-            "Set server_name back: the accounts have signed theirs, and nothing of them would verify.",
+            format!("the database is that of the server {kept}, the settings say {name}"),
+            "Set server_name back: accounts have signed theirs, and nothing of them would verify.",
         ));
     }
     for problem in &inspection.problems {

@@ -20,16 +20,19 @@ const SLOW: Duration = Duration::from_millis(25);
 const TOO_FAST: Duration = Duration::from_micros(15);
 
 pub(super) fn look(config: &Config) -> Vec<Finding> {
-    let folder = existing(&config.data_dir);
     let shown = config.data_dir.display();
-    let mut findings = vec![match folder == config.data_dir {
-        true if is_open_to_others(&folder) => Finding::doubtful(
+    let (found, folder) = match existing(&config.data_dir) {
+        Ok(found) => found,
+        Err(finding) => return vec![finding],
+    };
+    let mut findings = vec![match found {
+        Found::Itself if is_open_to_others(&folder) => Finding::doubtful(
             "data folder",
             format!("{shown} can be entered by other users"),
             "chmod 700 it. The server's files in it are its own either way.",
         ),
-        true => Finding::fine("data folder", shown.to_string()),
-        false => Finding::fine("data folder", format!("{shown}, not there yet; it will be made")),
+        Found::Itself => Finding::fine("data folder", shown.to_string()),
+        Found::Above => Finding::fine("data folder", format!("{shown}, not there yet; it will be made")),
     }];
     findings.push(match sync_time(&folder) {
         Err(error) => Finding::wrong(
@@ -52,15 +55,49 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
+enum Found {
+    Itself,
+    Above,
+}
+
 /// The folder itself, or the nearest one above it that is there.
-fn existing(path: &Path) -> PathBuf {
+fn existing(path: &Path) -> Result<(Found, PathBuf), Finding> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let found = absolute.ancestors().find(|ancestor| ancestor.is_dir());
-    match found {
-        Some(ancestor) if *ancestor == absolute => path.to_owned(),
-        Some(ancestor) => ancestor.to_owned(),
-        None => PathBuf::from("."),
+    for ancestor in absolute.ancestors() {
+        let looked = fs::metadata(ancestor).and_then(|metadata| match metadata.is_dir() {
+            // To be there is not to be open to whoever looks.
+            true if ancestor == absolute => fs::read_dir(ancestor).map(|_| true),
+            is_folder => Ok(is_folder),
+        });
+        match looked {
+            Ok(true) if ancestor == absolute => return Ok((Found::Itself, path.to_owned())),
+            Ok(true) => return Ok((Found::Above, ancestor.to_owned())),
+            Ok(false) => {
+                return Err(Finding::wrong(
+                    "data folder",
+                    format!("{} is a file, and no folder", ancestor.display()),
+                    "Set data_dir to a folder, or to where one can be made.",
+                ));
+            }
+            Err(error) if is_absence(&error) => {}
+            Err(error) => {
+                return Err(Finding::wrong(
+                    "data folder",
+                    format!("this user may not look at {}: {error}", ancestor.display()),
+                    "Run `doctor` as the user the server runs as.",
+                ));
+            }
+        }
     }
+    Ok((Found::Above, PathBuf::from(".")))
+}
+
+/// Whether nothing is there, also since what would be above it is a file.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 #[cfg(unix)]
@@ -101,6 +138,7 @@ fn shown_time(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::doctor::Verdict;
 
     #[test]
     fn a_probe_leaves_nothing_behind() {
@@ -122,5 +160,26 @@ mod tests {
         };
         assert!(look(&config)[0].found.contains("not there yet"));
         assert!(!folder.path().join("a").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_the_folder_or_cannot_be_looked_at_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), b"").unwrap();
+        // A name that no file system takes stands for what may not be looked at: root may look at everything.
+        let forbidden = "a".repeat(5_000);
+        for (name, words) in [
+            ("file", "is a file"),
+            ("file/below", "is a file"),
+            (forbidden.as_str(), "may not look at"),
+        ] {
+            let config = Config {
+                data_dir: folder.path().join(name),
+                ..Config::default()
+            };
+            let found = look(&config);
+            assert_eq!((found.len(), found[0].verdict), (1, Verdict::Wrong), "{found:?}");
+            assert!(found[0].found.contains(words), "{found:?}");
+        }
     }
 }

@@ -8,19 +8,32 @@ use crate::config::Config;
 use crate::store::is_in_use;
 
 pub(super) fn look(config: &Config) -> Vec<Finding> {
+    if let Some(address) = config.admin.listen.filter(|address| *address == config.listen)
+        && address.port() != 0
+    {
+        return vec![Finding::wrong(
+            "ports",
+            format!("{address} is wanted for listen and for admin.listen"),
+            "Set admin.listen (SOTTOVOCE_ADMIN__LISTEN) to another.",
+        )];
+    }
     if is_in_use(&config.data_dir) {
         return vec![Finding::fine(
             "ports",
             "not looked at: a server runs on the data folder",
         )];
     }
+    let listening = TcpListener::bind(config.listen);
     let mut findings = vec![of(
+        &listening,
         config.listen,
         "listen",
         "Stop the program that has it, or set listen to another.",
     )];
+    // While the first is listened on, as a server does: they may want the same port.
     findings.extend(config.admin.listen.map(|address| {
         of(
+            &TcpListener::bind(address),
             address,
             "admin.listen",
             "Stop the program that has it, or set admin.listen (SOTTOVOCE_ADMIN__LISTEN) to another.",
@@ -29,8 +42,13 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn of(address: SocketAddr, setting: &str, advice: &'static str) -> Finding {
-    match TcpListener::bind(address) {
+fn of(
+    listening: &io::Result<TcpListener>,
+    address: SocketAddr,
+    setting: &str,
+    advice: &'static str,
+) -> Finding {
+    match listening {
         Ok(_) => Finding::fine("ports", format!("{address} is free for {setting}")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::wrong(
             "ports",
@@ -72,6 +90,13 @@ mod tests {
         assert_eq!(found[0].verdict, Verdict::Fine, "{found:?}");
         assert_eq!(found[1].verdict, Verdict::Wrong, "{found:?}");
         assert!(found[1].found.contains("admin.listen"), "{found:?}");
+        // The same for both, as it is and by way of all addresses.
+        drop(taken);
+        let found = look(&config(&address.to_string(), address));
+        assert_eq!(found[0].verdict, Verdict::Wrong, "{found:?}");
+        let found = look(&config(&format!("0.0.0.0:{}", address.port()), address));
+        assert_eq!(found[0].verdict, Verdict::Fine, "{found:?}");
+        assert_eq!(found[1].verdict, Verdict::Wrong, "{found:?}");
         // An address that no machine has (RFC 5737).
         let found = look(&config("192.0.2.1:0", "127.0.0.1:0".parse().unwrap()));
         assert_eq!(found[0].verdict, Verdict::Wrong, "{found:?}");

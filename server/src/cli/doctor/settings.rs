@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Finding, is_exposed};
 use crate::config::{Config, Registration};
+use crate::cors::Cors;
 
 /// A clock that says less was never set: this program is younger. 1 January 2026.
 const YOUNGEST: Duration = Duration::from_secs(1_767_225_600);
@@ -24,6 +25,7 @@ pub(super) fn look(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     findings.push(exposure(config));
     findings.push(registration(config));
     findings.push(admin(config));
+    findings.extend(web_origins(config));
     findings.push(clock());
     findings.push(open_files(config));
     findings
@@ -121,6 +123,17 @@ fn admin(config: &Config) -> Finding {
     }
 }
 
+/// Read as the server reads them at its start.
+fn web_origins(config: &Config) -> Option<Finding> {
+    Cors::new(&config.web_origins).err().map(|error| {
+        Finding::wrong(
+            "web origins",
+            error.to_string(),
+            "As browsers write it: scheme, host and, where it is not the usual one, port; nothing after them.",
+        )
+    })
+}
+
 fn clock() -> Finding {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if now < YOUNGEST {
@@ -188,6 +201,8 @@ mod tests {
             verdict("admin", |config| config.admin.listen = Some(public)),
             Verdict::Doubtful
         );
+        let origins = |config: &mut Config| config.web_origins = vec!["chat.example/".to_owned()];
+        assert_eq!(verdict("web origins", origins), Verdict::Wrong);
         assert_eq!(verdict("clock", |_| {}), Verdict::Fine);
         assert_eq!(
             verdict("open files", |config| config.limits.max_connections = usize::MAX),

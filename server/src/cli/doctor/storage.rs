@@ -6,7 +6,7 @@ use crate::cli::backup::local_blobs;
 use crate::config::Config;
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
-    if let Some(folder) = local_blobs(config).filter(|folder| !folder.exists()) {
+    if let Some(folder) = local_blobs(config).filter(|folder| matches!(folder.try_exists(), Ok(false))) {
         let found = format!("{}, not there yet; it will be made", folder.display());
         return vec![Finding::fine("attachments", found)];
     }

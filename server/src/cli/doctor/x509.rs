@@ -9,6 +9,10 @@ const SEQUENCE: u8 = 0x30;
 /// What is read of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Said {
+    /// When it begins, Unix time; 0 where that is before Unix time.
+    pub(super) begins: Duration,
+    /// That day.
+    pub(super) first_day: String,
     /// When it ends, Unix time.
     pub(super) ends: Duration,
     /// That day, `2026-02-28`.
@@ -31,13 +35,16 @@ pub(super) fn read(certificate: &[u8]) -> Option<Said> {
         signed = element(signed)?.2;
     }
     let (tag, validity, after) = element(signed)?;
-    let (_, _, after_begin) = element(validity)?;
+    let (kind_of_begin, begin, after_begin) = element(validity)?;
     let (kind, end, _) = element(after_begin)?;
     if tag != SEQUENCE {
         return None;
     }
+    let (begins, first_day) = time(kind_of_begin, std::str::from_utf8(begin).ok()?).unwrap_or_default();
     let (ends, last_day) = time(kind, std::str::from_utf8(end).ok()?)?;
     Some(Said {
+        begins,
+        first_day,
         ends,
         last_day,
         names: names(after).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! A look at a database from outside, for whoever asks how it is. Nothing is changed.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,9 +109,15 @@ async fn in_time<T>(looking: impl Future<Output = Result<T, sqlx::Error>>) -> Re
 /// The database of a data folder, to be read; none where there is none.
 async fn open_sqlite(data_dir: &Path) -> Result<Option<SqliteConnection>, sqlx::Error> {
     let path = data_dir.join(DATABASE_FILE);
-    // An empty file is what a start that did not get far leaves.
-    if std::fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
-        return Ok(None);
+    match std::fs::metadata(&path) {
+        // An empty file is what a start that did not get far leaves.
+        Ok(file) if file.len() == 0 => return Ok(None),
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        // What this user may not see is not nothing.
+        Err(error) => return Err(error.into()),
     }
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     options.disable_statement_logging().connect().await.map(Some)
@@ -210,4 +217,23 @@ async fn inspect_postgres(url: &PostgresUrl) -> Result<Inspection, sqlx::Error> 
         problems,
         ahead_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_looked_at_is_not_taken_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), b"").unwrap();
+        for nothing in ["nothing", "file"] {
+            let found = owner(&Database::Sqlite, &folder.path().join(nothing)).await;
+            assert_eq!(found.unwrap(), Owner::Nobody);
+        }
+        // Stands for a folder of another user's: root may look at everything.
+        let forbidden = folder.path().join("a".repeat(5_000));
+        assert!(owner(&Database::Sqlite, &forbidden).await.is_err());
+        assert!(inspect(&Database::Sqlite, &forbidden).await.is_err());
+    }
 }
