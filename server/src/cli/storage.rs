@@ -7,6 +7,7 @@ use clap::Subcommand;
 use super::backup::local_blobs;
 use super::options::Options;
 use super::out::say;
+use super::present::{self, Absent};
 use crate::blobs::{MigrateError, StorageConfig, StorageTestError, migrate_storage, test_storage};
 use crate::config::{ConfigError, Sources};
 
@@ -26,6 +27,8 @@ pub(super) enum StorageCommand {
 pub(super) enum StorageCommandError {
     #[error("the settings cannot be used")]
     Config(#[from] ConfigError),
+    #[error("there is no server whose storage it would be")]
+    Absent(#[from] Absent),
     #[error("the test did not pass")]
     Test(#[from] StorageTestError),
     #[error("not everything was copied; it can be run again")]
@@ -37,6 +40,7 @@ pub(super) async fn storage(
     command: StorageCommand,
 ) -> Result<ExitCode, StorageCommandError> {
     let config = options.sources().load()?;
+    present::expect(&config).await?;
     match command {
         StorageCommand::Test => {
             for (step, time) in test_storage(&config.storage, &config.data_dir).await? {

@@ -28,6 +28,8 @@ async fn a_command_typed_in_the_wrong_folder_says_so_and_makes_nothing() {
         &["migrate"],
         &["invite", "create"],
         &["block", "list"],
+        &["storage", "test"],
+        &["storage", "migrate", "settings.toml"],
     ] {
         let text = errors(&run(in_folder(folder.path(), words)).await);
         assert!(
