@@ -51,7 +51,7 @@ pub(super) enum BlockCommand {
     /// Serve nobody at an address or prefix: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32
     Add {
         prefix: String,
-        /// How long: 1h, 7d; for ever when not said
+        /// How long: 1h, 7d; for ever when not said, or 0
         #[arg(long, value_parser = duration)]
         r#for: Option<Duration>,
         /// Why; shown in the list
@@ -157,7 +157,7 @@ pub(super) async fn invite(options: &Options, command: InviteCommand) -> Result<
     let order = match command {
         InviteCommand::Create { uses, expires, note } => Order::CreateInvite {
             uses,
-            expires_at_ms: (!expires.is_zero()).then(|| now_ms().saturating_add(millis(expires))),
+            expires_at_ms: end_of(expires),
             note,
         },
         InviteCommand::List => Order::ListInvites,
@@ -172,7 +172,7 @@ pub(super) async fn block(options: &Options, command: BlockCommand) -> Result<Ex
             warn_of_proxies(&prefix);
             Order::Block {
                 prefix,
-                until_ms: r#for.map(|time| now_ms().saturating_add(millis(time))),
+                until_ms: r#for.and_then(end_of),
                 note,
             }
         }
@@ -180,6 +180,11 @@ pub(super) async fn block(options: &Options, command: BlockCommand) -> Result<Ex
         BlockCommand::Remove { prefix } => Order::Unblock { prefix },
     };
     give_and_tell(options, order).await
+}
+
+/// When what lasts so long from now on ends; 0 stands for ever.
+fn end_of(time: Duration) -> Option<u64> {
+    (!time.is_zero()).then(|| now_ms().saturating_add(millis(time)))
 }
 
 /// Where a proxy on this machine passes calls on, all of them come from there.

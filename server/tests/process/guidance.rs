@@ -163,6 +163,10 @@ async fn a_block_is_read_back_as_it_was_typed_and_one_of_this_machine_is_warned_
     }
     let list = done(data, &["block", "list"]).await;
     assert!(list.contains("192.0.2.7 ") && !list.contains("/32"), "{list}");
+    // 0 stands for ever, as it does for an invite.
+    done(data, &["block", "add", "192.0.2.8", "--for", "0"]).await;
+    let list = done(data, &["block", "list"]).await;
+    assert!(list.contains("192.0.2.8 "), "{list}");
     done(data, &["block", "remove", "192.0.2.7"]).await;
     let again = refused(data, &["block", "remove", "192.0.2.7"]).await;
     assert!(again.contains("192.0.2.7 is not blocked"), "{again}");
