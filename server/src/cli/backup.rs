@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::checksums::{FORMAT, LIST_FILE, List, Listed};
 use super::options::Options;
-use super::out::say;
+use super::out::{complain, say};
 use super::postgres::{self, ToolError};
 use super::present::{self, Absent};
 use crate::blobs::StorageConfig;
@@ -41,6 +41,8 @@ pub(super) enum BackupError {
     Absent(#[from] Absent),
     #[error("{} cannot be made: a backup has a folder of its own", path.display())]
     Folder { path: PathBuf, source: io::Error },
+    #[error("{} is among the server's own files: a backup goes elsewhere", .0.display())]
+    Within(PathBuf),
     #[error("the database cannot be copied")]
     Database(#[from] sqlx::Error),
     #[error("the database cannot be copied")]
@@ -52,10 +54,45 @@ pub(super) enum BackupError {
 pub(super) async fn backup(options: &Options, args: BackupArgs) -> Result<ExitCode, BackupError> {
     let config = options.sources().load()?;
     present::expect(&config).await?;
+    if is_the_servers_own(&args.folder, &config) {
+        return Err(BackupError::Within(args.folder));
+    }
     create_private(&args.folder).map_err(|source| BackupError::Folder {
         path: args.folder.clone(),
         source,
     })?;
+    let written = write(&config, &args).await;
+    if written.is_err() && fs::remove_dir_all(&args.folder).is_err() {
+        complain("warning: what there is of the backup could not be removed\n");
+    }
+    written
+}
+
+/// Whether a folder to be made would be in what is copied, or among the server's files.
+fn is_the_servers_own(folder: &Path, config: &Config) -> bool {
+    let folder = resolved(folder);
+    let own = [Some(config.data_dir.clone()), local_blobs(config)];
+    own.into_iter()
+        .flatten()
+        .any(|own| folder.starts_with(resolved(&own)))
+}
+
+/// A path as the system would go it, as far as there is something.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (
+        fs::canonicalize(&absolute),
+        absolute.parent(),
+        absolute.file_name(),
+    ) {
+        (Ok(path), _, _) => path,
+        (Err(_), Some(parent), Some(name)) => resolved(parent).join(name),
+        _ => absolute,
+    }
+}
+
+/// Into a folder that is there, and empty.
+async fn write(config: &Config, args: &BackupArgs) -> Result<ExitCode, BackupError> {
     // The database first: what it names is there still, or gone because nobody holds it any more.
     let (kind, file) = match &config.database {
         Database::Sqlite => {
@@ -69,7 +106,7 @@ pub(super) async fn backup(options: &Options, args: BackupArgs) -> Result<ExitCo
     };
     let mut files = vec![Listed::of(&args.folder, file)?];
     let mut remark = "";
-    match local_blobs(&config) {
+    match local_blobs(config) {
         Some(_) if args.without_blobs => remark = "Attachments were left out, as told.\n",
         Some(from) => copy_blobs(&from, &args.folder, &mut files)?,
         None => {
