@@ -53,7 +53,8 @@ metrics! {
         messages_out = "sottovoce_messages_out_total",
         /// Ciphertext in these, in bytes.
         bytes_out = "sottovoce_message_bytes_out_total",
-        /// Connections refused because as many were open as the limits allow.
+        /// Connections refused: as many were open as the limits allow, they came too often, or their address is
+        /// blocked.
         connections_refused = "sottovoce_connections_refused_total",
     }
     gauges {
