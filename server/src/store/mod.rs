@@ -81,6 +81,9 @@ use db::{Pool, Reader};
 pub(crate) use open::{DATABASE_FILE, DataDir, is_in_use};
 use writer::{WriteTogether, Writer};
 
+/// How long a server that ends waits for what still reads. Reads take milliseconds.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// The open database.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -164,7 +167,10 @@ impl Store {
 
     /// Commits what is queued, takes nothing new, and folds the log back into the database file.
     pub(crate) async fn close(&self) {
-        self.readers.close().await;
+        // What is waited for here may be an answer on a connection that was lost without a word.
+        if tokio::time::timeout(CLOSING, self.readers.close()).await.is_err() {
+            tracing::warn!("the database did not answer when the connections to it were closed");
+        }
         self.writer.close().await;
         self.data_dir.release();
     }

@@ -220,6 +220,10 @@ fn private_file(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Database;
+    use crate::hints::Outbox;
+    use crate::hub::Hub;
+    use crate::store::Store;
     use crate::store::db::{Conn, sql};
 
     async fn open(folder: &tempfile::TempDir) -> (Pool, sqlx::SqliteConnection) {
@@ -273,5 +277,17 @@ mod tests {
         let mut reader = readers.acquire().await.unwrap();
         let deleted = sql("DELETE FROM accounts").execute(&mut reader.conn()).await;
         assert!(deleted.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_never_given_back_does_not_keep_the_store_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let (limits, hub) = (Limits::default(), Hub::new(1, Outbox::nowhere()));
+        let store = Store::open(folder.path(), &Database::Sqlite, &limits, hub)
+            .await
+            .unwrap();
+        let _held = store.read().await.unwrap();
+        let closed = tokio::time::timeout(Duration::from_secs(60), store.close()).await;
+        assert!(closed.is_ok(), "it waits for ever");
     }
 }
